@@ -1,0 +1,171 @@
+// Package nft is the only netfilter socket of vpnguard: it replaces our
+// tables in one transaction, reads back what the kernel has of them, and
+// removes them. It touches no table that is not called vpnguard.
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/internal/fault"
+	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/rules/lower"
+)
+
+// Conn is a netfilter socket in the network namespace of the caller. It is
+// not safe for concurrent use.
+type Conn struct {
+	nft *nftables.Conn
+}
+
+// Open opens the socket. It needs no privilege; every other call needs
+// CAP_NET_ADMIN and fails with an error that is os.ErrPermission without it.
+func Open() (*Conn, error) {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open netfilter socket: %w", err)
+	}
+	return &Conn{nft: c}, nil
+}
+
+// Close closes the socket.
+func (c *Conn) Close() error { return c.nft.CloseLasting() }
+
+// tries bounds how often a replacement starts again because somebody else
+// changed the ruleset between our reading and our commit.
+const tries = 8
+
+// Replace puts the ruleset in the place of all that our tables hold, in one
+// transaction, and reads back that it is there. After an error the kernel
+// holds what it held before, or, if the error says so, the new ruleset.
+// An error for want of a kernel feature is an *UnsupportedError.
+func (c *Conn) Replace(rs rules.Ruleset) (Listing, error) {
+	tables, err := lower.Lower(rs)
+	if err != nil {
+		return Listing{}, err
+	}
+	if err := c.transact(func(have Listing) error { return c.queueReplace(have, tables) }); err != nil {
+		return Listing{}, c.explain(rs, fmt.Errorf("replace tables %s: %w", rules.TableName, err))
+	}
+	have, err := c.List()
+	if err != nil {
+		return Listing{}, fmt.Errorf("read back tables %s (they were replaced): %w", rules.TableName, err)
+	}
+	if drift := have.Compare(rs); len(drift) > 0 {
+		return have, fmt.Errorf("read back tables %s (they were replaced): %s", rules.TableName, drift[0])
+	}
+	return have, nil
+}
+
+// Remove deletes our tables in one transaction. None is not an error.
+func (c *Conn) Remove() error {
+	err := c.transact(func(have Listing) error {
+		for _, t := range have.Tables {
+			c.nft.DelTable(t.handle())
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove tables %s: %w", rules.TableName, err)
+	}
+	return nil
+}
+
+// transact reads what there is, queues the change and commits it only if
+// nothing changed meanwhile.
+func (c *Conn) transact(queue func(have Listing) error) error {
+	var err error
+	for range tries {
+		var gen *nftables.Gen
+		if gen, err = c.nft.GetGen(); err != nil {
+			return fmt.Errorf("read ruleset generation: %w", err)
+		}
+		var have Listing
+		if have, err = c.List(); err != nil {
+			return err
+		}
+		if err = queue(have); err != nil {
+			return err
+		}
+		if err = fault.Refuse("nft.commit"); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		err = c.nft.FlushWithGenID(gen.ID)
+		if !errors.Is(err, unix.ERESTART) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// queueReplace keeps chains that stay and refills them: a chain that is
+// deleted and added again leaves a moment in which only its policy stands.
+func (c *Conn) queueReplace(have Listing, tables []lower.Table) error {
+	for _, old := range have.Tables {
+		if !slices.ContainsFunc(tables, func(t lower.Table) bool { return t.Family == old.family() }) {
+			c.nft.DelTable(old.handle())
+			continue
+		}
+		for _, ch := range old.Chains {
+			c.nft.FlushChain(&nftables.Chain{Table: old.handle(), Name: ch.Name})
+		}
+		for _, ch := range old.Chains {
+			if !stays(ch, old, tables) {
+				c.nft.DelChain(&nftables.Chain{Table: old.handle(), Name: ch.Name})
+			}
+		}
+		for _, s := range old.Sets {
+			c.nft.DelSet(&nftables.Set{Table: old.handle(), Name: s.Name})
+		}
+	}
+	for _, t := range tables {
+		if err := c.queueTable(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) queueTable(t lower.Table) error {
+	c.nft.AddTable(t.Table)
+	for _, s := range t.Sets {
+		if err := c.nft.AddSet(s.Set, s.Elements); err != nil {
+			return fmt.Errorf("set %q: %w", s.Name, err)
+		}
+	}
+	for _, ch := range t.Chains {
+		c.nft.AddChain(ch.Chain)
+		for _, r := range ch.Rules {
+			for _, s := range r.Sets {
+				if err := c.nft.AddSet(s.Set, s.Elements); err != nil {
+					return fmt.Errorf("set of rule %q: %w", lower.Comment(r.UserData), err)
+				}
+			}
+			c.nft.AddRule(r.Rule)
+		}
+	}
+	return nil
+}
+
+// stays reports whether the new ruleset has the same base chain.
+func stays(old Chain, of Table, tables []lower.Table) bool {
+	for _, t := range tables {
+		if t.Family != of.family() {
+			continue
+		}
+		for _, ch := range t.Chains {
+			if ch.Name == old.Name {
+				return old.Hook == hookName(t.Family, uint32(*ch.Hooknum)) && old.Device == ch.Device &&
+					old.Priority == int(*ch.Priority)
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,279 @@
+package nft
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/rules/lower"
+)
+
+// The netfilter library's own read-back leaves out expressions that it does
+// not know and the device of netdev chains, so the dumps are read here.
+
+// List reads our tables. No table is an empty Listing, not an error.
+func (c *Conn) List() (Listing, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return Listing{}, fmt.Errorf("open netfilter socket: %w", err)
+	}
+	defer conn.Close()
+	var l Listing
+	for _, f := range []rules.Family{rules.Inet, rules.Netdev} {
+		t, err := listTable(conn, f)
+		if errors.Is(err, errNoTable) {
+			continue
+		}
+		if err != nil {
+			return Listing{}, fmt.Errorf("list table %s %s: %w", f, rules.TableName, err)
+		}
+		l.Tables = append(l.Tables, t)
+	}
+	return l, nil
+}
+
+var errNoTable = errors.New("no such table")
+
+func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
+	t := Table{Family: f, Name: rules.TableName}
+	found := false
+	err := dump(conn, f, unix.NFT_MSG_GETTABLE, nil, func(a *netlink.AttributeDecoder) error {
+		for a.Next() {
+			if a.Type() == unix.NFTA_TABLE_NAME && a.String() == t.Name {
+				found = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return t, err
+	}
+	if !found {
+		return t, errNoTable
+	}
+	if err := t.dumpSets(conn); err != nil {
+		return t, err
+	}
+	if err := t.dumpChains(conn); err != nil {
+		return t, err
+	}
+	return t, t.dumpRules(conn)
+}
+
+// dump sends one request and hands each answer's attributes to each.
+func dump(conn *netlink.Conn, f rules.Family, msg uint16, filter []netlink.Attribute, each func(*netlink.AttributeDecoder) error) error {
+	data, err := netlink.MarshalAttributes(filter)
+	if err != nil {
+		return err
+	}
+	header := []byte{byte(lower.Family(f)), unix.NFNETLINK_V0, 0, 0}
+	answers, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
+			Flags: netlink.Request | netlink.Dump,
+		},
+		Data: append(header, data...),
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range answers {
+		a, err := netlink.NewAttributeDecoder(m.Data[len(header):])
+		if err != nil {
+			return err
+		}
+		a.ByteOrder = binary.BigEndian
+		if err := each(a); err != nil {
+			return err
+		}
+		if err := a.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func text(s string) []byte { return append([]byte(s), 0) }
+
+func (t *Table) dumpSets(conn *netlink.Conn) error {
+	filter := []netlink.Attribute{{Type: unix.NFTA_SET_TABLE, Data: text(t.Name)}}
+	err := dump(conn, t.Family, unix.NFT_MSG_GETSET, filter, func(a *netlink.AttributeDecoder) error {
+		var name string
+		var flags uint32
+		for a.Next() {
+			switch a.Type() {
+			case unix.NFTA_SET_NAME:
+				name = a.String()
+			case unix.NFTA_SET_FLAGS:
+				flags = a.Uint32()
+			}
+		}
+		if flags&unix.NFT_SET_ANONYMOUS == 0 {
+			t.Sets = append(t.Sets, Set{Name: name})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(t.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
+	for i := range t.Sets {
+		if err := t.dumpElements(conn, &t.Sets[i]); err != nil {
+			return fmt.Errorf("elements of set %q: %w", t.Sets[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// dumpElements counts the elements and adds their digests up, because the
+// kernel lists a hash set in no fixed order.
+func (t *Table) dumpElements(conn *netlink.Conn, s *Set) error {
+	filter := []netlink.Attribute{
+		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: text(t.Name)},
+		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: text(s.Name)},
+	}
+	return dump(conn, t.Family, unix.NFT_MSG_GETSETELEM, filter, func(a *netlink.AttributeDecoder) error {
+		for a.Next() {
+			if a.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				a.Nested(func(list *netlink.AttributeDecoder) error {
+					for list.Next() {
+						s.Len++
+						for i, b := range sha256.Sum256(list.Bytes()) {
+							s.keys[i] ^= b
+						}
+					}
+					return nil
+				})
+			}
+		}
+		return nil
+	})
+}
+
+func (t *Table) dumpChains(conn *netlink.Conn) error {
+	err := dump(conn, t.Family, unix.NFT_MSG_GETCHAIN, nil, func(a *netlink.AttributeDecoder) error {
+		var c Chain
+		table := ""
+		for a.Next() {
+			switch a.Type() {
+			case unix.NFTA_CHAIN_TABLE:
+				table = a.String()
+			case unix.NFTA_CHAIN_NAME:
+				c.Name = a.String()
+			case unix.NFTA_CHAIN_POLICY:
+				if a.Uint32() == uint32(nftables.ChainPolicyAccept) {
+					c.Policy = rules.Accept
+				}
+			case unix.NFTA_CHAIN_HOOK:
+				a.Nested(t.hook(&c))
+			}
+		}
+		if table == t.Name {
+			t.Chains = append(t.Chains, c)
+		}
+		return nil
+	})
+	slices.SortFunc(t.Chains, func(a, b Chain) int { return strings.Compare(a.Name, b.Name) })
+	return err
+}
+
+func (t *Table) hook(c *Chain) func(*netlink.AttributeDecoder) error {
+	return func(h *netlink.AttributeDecoder) error {
+		for h.Next() {
+			switch h.Type() {
+			case unix.NFTA_HOOK_HOOKNUM:
+				c.Hook = hookName(t.family(), h.Uint32())
+			case unix.NFTA_HOOK_PRIORITY:
+				c.Priority = int(int32(h.Uint32()))
+			case unix.NFTA_HOOK_DEV:
+				c.Device = h.String()
+			}
+		}
+		return nil
+	}
+}
+
+func (t *Table) dumpRules(conn *netlink.Conn) error {
+	filter := []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: text(t.Name)}}
+	return dump(conn, t.Family, unix.NFT_MSG_GETRULE, filter, func(a *netlink.AttributeDecoder) error {
+		var r Rule
+		table, chain := "", ""
+		for a.Next() {
+			switch a.Type() {
+			case unix.NFTA_RULE_TABLE:
+				table = a.String()
+			case unix.NFTA_RULE_CHAIN:
+				chain = a.String()
+			case unix.NFTA_RULE_USERDATA:
+				r.Comment = lower.Comment(a.Bytes())
+			case unix.NFTA_RULE_EXPRESSIONS:
+				a.Nested(r.expressions)
+			}
+		}
+		for i := range t.Chains {
+			if table == t.Name && t.Chains[i].Name == chain {
+				t.Chains[i].Rules = append(t.Chains[i].Rules, r)
+			}
+		}
+		return nil
+	})
+}
+
+// expressions digests the kernel's form of each expression. A counter's
+// counts and the running number in an anonymous set's name change without
+// meaning; such a set is constant and bound, so nobody can change it.
+func (r *Rule) expressions(list *netlink.AttributeDecoder) error {
+	h := sha256.New()
+	for list.Next() {
+		list.Nested(func(e *netlink.AttributeDecoder) error {
+			name := ""
+			for e.Next() {
+				switch e.Type() {
+				case unix.NFTA_EXPR_NAME:
+					name = e.String()
+					h.Write(text(name))
+				case unix.NFTA_EXPR_DATA:
+					switch name {
+					case "counter":
+						e.Nested(r.counter)
+					case "lookup":
+						e.Nested(func(d *netlink.AttributeDecoder) error {
+							for d.Next() {
+								if d.Type() == unix.NFTA_LOOKUP_SET && strings.HasPrefix(d.String(), "__set") {
+									continue
+								}
+								fmt.Fprintf(h, "%d %x\n", d.Type(), d.Bytes())
+							}
+							return nil
+						})
+					default:
+						fmt.Fprintf(h, "%x\n", e.Bytes())
+					}
+				}
+			}
+			return nil
+		})
+	}
+	h.Sum(r.exprs[:0])
+	return nil
+}
+
+func (r *Rule) counter(d *netlink.AttributeDecoder) error {
+	for d.Next() {
+		switch d.Type() {
+		case unix.NFTA_COUNTER_BYTES:
+			r.Bytes = d.Uint64()
+		case unix.NFTA_COUNTER_PACKETS:
+			r.Packets = d.Uint64()
+		}
+	}
+	return nil
+}

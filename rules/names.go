@@ -1,0 +1,82 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// dnsPorts are DNS and DNS over TLS, QUIC and DTLS (RFC 1035, 7858, 9250, 8094).
+func dnsPorts(side Side) Port { return Port{side, []PortRange{{53, 53}, {853, 853}}} }
+
+// nameServicePorts are the LAN's own name services: NetBIOS (RFC 1002), SSDP,
+// WS-Discovery, mDNS (RFC 6762), LLMNR (RFC 4795).
+func nameServicePorts() Port {
+	return Port{Dst, []PortRange{{137, 138}, {1900, 1900}, {3702, 3702}, {5353, 5353}, {5355, 5355}}}
+}
+
+// namesOut comes before tunnels and LAN: a resolver must not be reached
+// because something else is allowed.
+func (b *builder) namesOut(c *Chain) {
+	both := L4{[]uint8{ProtoTCP, ProtoUDP}}
+	for _, t := range b.Tunnels {
+		if len(t.Resolvers) == 0 {
+			c.add("out-dns-"+t.Name, "the session named no resolver: any, inside its tunnel", Accept,
+				onIface(Outgoing, t.Name), both, dnsPorts(Dst))
+			continue
+		}
+		for _, a := range byFamily(Dst, singles(t.Resolvers)) {
+			c.add("out-dns-"+t.Name+"-ip"+digit(a.ipv6()), "the session's resolvers, inside its tunnel", Accept,
+				onIface(Outgoing, t.Name), a, both, dnsPorts(Dst))
+		}
+	}
+	c.add("out-dns-tcp", "no other resolver, wherever it is", RejectTCP, L4{[]uint8{ProtoTCP}}, dnsPorts(Dst))
+	c.add("out-dns-udp", "no other resolver, wherever it is", RejectOther, L4{[]uint8{ProtoUDP}}, dnsPorts(Dst))
+	c.add("out-names", "name services tell the LAN what is looked for", RejectOther,
+		append(onNone(Outgoing, b.names...), both, nameServicePorts())...)
+}
+
+// openEnd is the policy of a chain that ends by itself in the full profile.
+// The terminal rule and the policy say the same: while a table is replaced,
+// the policy alone lets packets through.
+func (b *builder) openEnd() Verdict {
+	if b.Profile == Split {
+		return Accept
+	}
+	return Drop
+}
+
+func (c *Chain) add(id, why string, v Verdict, m ...Match) {
+	c.Rules = append(c.Rules, Rule{ID: id, Why: why, Matches: m, Verdict: v})
+}
+
+// reject adds the pair of rules by which a program of this host learns at
+// once that it is refused.
+func (c *Chain) reject(id, why string, m ...Match) {
+	tcp := append(append([]Match(nil), m...), L4{[]uint8{ProtoTCP}})
+	c.add(id+"-tcp", why, RejectTCP, tcp...)
+	c.add(id, why, RejectOther, m...)
+}
+
+func (a Addr) ipv6() bool { return a.Prefixes[0].Addr().Is6() }
+
+func (s Service) port(side Side) Port { return Port{side, []PortRange{{s.First, s.Last}}} }
+
+func (s Service) protos() L4 { return L4{[]uint8{ProtoNumber(s.Proto)}} }
+
+func (s Service) id() string {
+	return fmt.Sprintf("%s%s", s.Proto, PortRange{s.First, s.Last})
+}
+
+// fenceName names a wire's chain by its index: an interface's name may hold
+// what a chain's name may not.
+func fenceName(w Wire) string { return fmt.Sprintf("fence_%d", w.Index) }
+
+func ipv4Only(addrs []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range addrs {
+		if a.Is4() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
