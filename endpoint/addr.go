@@ -44,7 +44,7 @@ func CheckAddr(addr netip.Addr) error {
 // ParsePort reads a port, 1 to 65535, in decimal without sign or leading zero.
 func ParsePort(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 || s[0] == '0' || s[0] == '+' {
+	if err != nil || n == 0 || s[0] == '0' {
 		return 0, errors.New("port is not a number from 1 to 65535")
 	}
 	return uint16(n), nil
