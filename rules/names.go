@@ -80,3 +80,9 @@ func ipv4Only(addrs []netip.Addr) []netip.Addr {
 	}
 	return out
 }
+
+// BlockingRules are the ids of the rules by which packets of this host end
+// in the full profile.
+func BlockingRules() []string {
+	return []string{"out-dns-tcp", "out-dns-udp", "out-names", "out-end-tcp", "out-end", "fwd-end", "fence-end"}
+}

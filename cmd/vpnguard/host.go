@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/state"
+	"github.com/vpnguard/vpnguard/sysctl"
+)
+
+// host opens this host's parts. The caller closes them by the function.
+func (w *world) host() (*guard.Guard, func(), error) {
+	filter, err := nft.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := netlink.NewHandle()
+	if err != nil {
+		_ = filter.Close()
+		return nil, nil, fmt.Errorf("open route socket: %w", err)
+	}
+	g := &guard.Guard{
+		Filter:   filter,
+		Knobs:    knobs{sysctl.FS{}},
+		Journal:  state.New(w.stateDir),
+		Links:    links{h},
+		Clients:  clients{},
+		Resolver: net.DefaultResolver,
+		Now:      time.Now,
+	}
+	return g, func() {
+		h.Close()
+		_ = filter.Close()
+	}, nil
+}
+
+type knobs struct{ sysctl.FS }
+
+func (k knobs) Plan(wires, tunnels []string) ([]sysctl.Change, []sysctl.Skipped, error) {
+	return sysctl.Plan(k.FS, wires, tunnels)
+}
+
+type links struct{ handle *netlink.Handle }
+
+func (l links) List() ([]link.Link, error) { return link.List(l.handle) }
+
+func (l links) RouteTo(addr netip.Addr) (int, error) { return link.RouteTo(l.handle, addr) }

@@ -1,0 +1,30 @@
+// Command vpnguard seals a host around a VPN.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	// A hook may run under TasksMax=10, which counts threads (Debian's
+	// openvpn@.service). The work is a chain of system calls; two suffice.
+	runtime.GOMAXPROCS(2)
+	// `systemctl kill -s USR1` reaches every process of a unit; a client whose
+	// hook it ended would give up.
+	signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
+	// pppd's umask would hide the record from clients without privileges.
+	unix.Umask(0o022)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	code := run(ctx, world{
+		args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		stateDir: "/run/vpnguard", configFile: "/etc/vpnguard/vpnguard.toml",
+	})
+	stop()
+	os.Exit(code)
+}

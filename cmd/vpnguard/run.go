@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+)
+
+// world is everything that the program gets from outside.
+type world struct {
+	args, env      []string
+	stdout, stderr io.Writer
+	stateDir       string
+	configFile     string
+}
+
+// commands are the whole command line.
+type commands struct {
+	Config string `help:"Configuration file." placeholder:"FILE"`
+
+	Up      upCommand      `cmd:"" help:"Seal a VPN session; as a client's hook, find everything in its environment."`
+	Down    downCommand    `cmd:"" help:"End a session; only the user's own stop opens the host."`
+	Status  statusCommand  `cmd:"" help:"Show what is enforced; exit 0 only if it is what was recorded."`
+	Rules   rulesCommand   `cmd:"" help:"Print the rules in force as text that nft -f accepts."`
+	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`
+	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// exited carries kong's wish to exit out of its parser.
+type exited int
+
+// run is the program but for the process around it.
+func run(ctx context.Context, w world) (code int) {
+	cli := commands{}
+	parser, err := kong.New(&cli,
+		kong.Name("vpnguard"),
+		kong.Description("Seals a host around its VPN: nothing leaves by a wire but the VPN's own packets."),
+		kong.Writers(w.stdout, w.stderr),
+		kong.Exit(func(c int) { panic(exited(c)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return w.fail(err)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			c, ok := r.(exited)
+			if !ok {
+				panic(r)
+			}
+			code = int(c)
+		}
+	}()
+	call, err := parser.Parse(w.args)
+	if err != nil {
+		fmt.Fprintf(w.stderr, "vpnguard: %v\nvpnguard: hint: see `vpnguard --help`\n", err)
+		return exitUsage
+	}
+	if cli.Config != "" {
+		w.configFile = cli.Config
+	} else {
+		w.configFile += optional
+	}
+	call.BindTo(ctx, (*context.Context)(nil))
+	if err := call.Run(&w); err != nil {
+		return w.fail(err)
+	}
+	return exitDone
+}

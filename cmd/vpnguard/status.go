@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+type statusCommand struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// statusJSON is the contract of `status --json`, version 1.
+type statusJSON struct {
+	Version  int           `json:"version"`
+	State    guard.State   `json:"state"`
+	Enforced bool          `json:"enforced"`
+	Drift    []string      `json:"drift"`
+	Notes    []string      `json:"notes"`
+	Sessions []sessionJSON `json:"sessions"`
+	Guardian guardianJSON  `json:"guardian"`
+	Counters []counterJSON `json:"counters"`
+}
+
+type sessionJSON struct {
+	ID        string              `json:"id"`
+	Client    string              `json:"client"`
+	Dev       string              `json:"dev"`
+	Profile   string              `json:"profile"`
+	Endpoints []endpoint.Endpoint `json:"endpoints"`
+	Owner     ownerJSON           `json:"owner"`
+	DNS       []netip.Addr        `json:"dns"`
+	PID       int                 `json:"pid"`
+	Up        bool                `json:"up"`
+	Since     time.Time           `json:"since"`
+}
+
+type ownerJSON struct {
+	UIDs   []uint32 `json:"uids"`
+	Mark   string   `json:"mark"`
+	Cgroup string   `json:"cgroup"`
+}
+
+type guardianJSON struct {
+	Running bool `json:"running"`
+	PID     int  `json:"pid"`
+}
+
+type counterJSON struct {
+	Chain   string `json:"chain"`
+	Rule    string `json:"rule"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Run prints what is enforced.
+func (c *statusCommand) Run(w *world) error {
+	g, done, err := w.host()
+	if err != nil {
+		return err
+	}
+	defer done()
+	st, err := g.Status()
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) && len(st.Record.Sessions) > 0 {
+			fmt.Fprintf(w.stderr, "vpnguard: recorded: %d sessions; whether that is enforced only root can read\n", len(st.Record.Sessions))
+		}
+		return err
+	}
+	if c.JSON {
+		if err := w.json(describe(st)); err != nil {
+			return err
+		}
+	} else {
+		w.statusText(st)
+	}
+	if !st.Enforced {
+		return guard.ErrDrift
+	}
+	return nil
+}
+
+func describe(st guard.Status) statusJSON {
+	out := statusJSON{
+		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes),
+		Sessions: []sessionJSON{}, Counters: []counterJSON{},
+	}
+	for _, s := range st.Record.Sessions {
+		o := ownerJSON{UIDs: nonNil(s.Owner.UIDs), Cgroup: s.Owner.Cgroup.Path}
+		if s.Owner.Mask != 0 {
+			o.Mark = fmt.Sprintf("%#x/%#x", s.Owner.Mark, s.Owner.Mask)
+		}
+		out.Sessions = append(out.Sessions, sessionJSON{
+			ID: s.ID, Client: s.Client, Dev: s.Dev, Profile: s.Profile.String(), Endpoints: nonNil(s.Endpoints),
+			Owner: o, DNS: nonNil(s.DNS), PID: s.PID, Up: s.Up, Since: s.Since,
+		})
+	}
+	for _, n := range st.Counters {
+		out.Counters = append(out.Counters, counterJSON(n))
+	}
+	return out
+}
+
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func (w *world) statusText(st guard.Status) {
+	fmt.Fprintf(w.stdout, "state     %s", st.State)
+	if len(st.Record.Sessions) > 0 {
+		fmt.Fprintf(w.stdout, " for %s", st.Record.Age(time.Now()))
+	}
+	fmt.Fprintf(w.stdout, "\nenforced  %s\n", map[bool]string{true: "yes", false: "NO"}[st.Enforced])
+	for _, s := range st.Record.Sessions {
+		fmt.Fprintf(w.stdout, "session   %s: %s, profile %s\n", s.ID, s.Client, s.Profile)
+		fmt.Fprintf(w.stdout, "endpoints %s\n", endpointsText(s.Endpoints))
+		fmt.Fprintf(w.stdout, "owner     %s\n", ownerText(s.Owner))
+		if len(s.DNS) > 0 {
+			fmt.Fprintf(w.stdout, "dns       %s\n", strings.Trim(fmt.Sprint(s.DNS), "[]"))
+		}
+	}
+	if blocked := blockedPackets(st.Counters); len(st.Record.Sessions) > 0 {
+		fmt.Fprintf(w.stdout, "blocked   %d packets\n", blocked)
+	}
+	for _, d := range st.Drift {
+		fmt.Fprintf(w.stdout, "drift     %s\n", d)
+	}
+	for _, n := range st.Notes {
+		fmt.Fprintf(w.stdout, "note      %s\n", n)
+	}
+}
+
+// shownEndpoints keeps the line short where a configuration has hundreds.
+const shownEndpoints = 4
+
+func endpointsText(ends []endpoint.Endpoint) string {
+	var parts []string
+	for _, e := range ends[:min(shownEndpoints, len(ends))] {
+		parts = append(parts, e.String())
+	}
+	if more := len(ends) - shownEndpoints; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// blockedPackets adds up what terminal rules of the host's own ways out counted.
+func blockedPackets(counters []guard.Counter) (n uint64) {
+	for _, c := range counters {
+		id, _, _ := strings.Cut(c.Rule, ":")
+		for _, end := range rules.BlockingRules() {
+			if id == end {
+				n += c.Packets
+			}
+		}
+	}
+	return n
+}

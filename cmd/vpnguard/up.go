@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/hook"
+	"github.com/vpnguard/vpnguard/owner"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+type upCommand struct {
+	Dev      endpoint.IfName   `help:"Tunnel device." placeholder:"IF"`
+	Endpoint []endpoint.OrName `help:"VPN server; may be given several times." placeholder:"ADDR:PORT/PROTO" sep:"none"`
+	Owner    []config.Owner    `help:"Who may send to the endpoints; may be given several times." placeholder:"USER|UID" sep:"none"`
+	Mark     config.Mark       `help:"Firewall mark of the carrier." placeholder:"N[/MASK]"`
+	Cgroup   config.Cgroup     `help:"Cgroup v2 of the carrier's sender." placeholder:"PATH"`
+	DNS      []netip.Addr      `name:"dns" help:"Resolver inside the tunnel; may be given several times." placeholder:"ADDR" sep:"none"`
+	Domain   []string          `help:"Domain that the resolvers know; may be given several times." placeholder:"NAME" sep:"none"`
+	Profile  []config.Profile  `help:"full: all traffic belongs in the tunnel; split: only some; auto: full until the client proves split." placeholder:"auto|full|split" sep:"none"`
+	Client   string            `help:"Name of the client, for the record." placeholder:"NAME"`
+	DryRun   bool              `help:"Print what would be done and change nothing."`
+	Args     []string          `arg:"" optional:"" passthrough:"" name:"arg" help:"What a client adds to its hook; read together with its environment."`
+}
+
+// Run seals the session that the environment, the arguments or the flags tell of.
+func (c *upCommand) Run(ctx context.Context, w *world) error {
+	conf, err := w.configuration()
+	if err != nil {
+		return err
+	}
+	call, err := hook.Parse(hook.CommandUp, w.env, c.Args, parent())
+	byHand := errors.Is(err, hook.ErrNotHook)
+	if err != nil && !byHand {
+		return fmt.Errorf("read what the client told: %w", err)
+	}
+	if byHand && len(c.Args) > 0 {
+		return &usageError{fmt.Errorf("unexpected argument %q: no vpn client is recognised in the environment", c.Args[0]), "by hand, use flags: vpnguard up --dev IF --endpoint ADDR:PORT/PROTO"}
+	}
+	g, done, err := w.host()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !byHand {
+		switch call.Event {
+		case hook.EventIgnore:
+			return nil
+		case hook.EventStop, hook.EventRestart:
+			return w.hookDown(ctx, g, conf, call)
+		case hook.EventEndpoint:
+			res, err := g.Update(ctx, clientPID(call), call.Carriers())
+			w.report(res, err)
+			return err
+		case hook.EventUp, hook.EventRoutes:
+		}
+	}
+	r, err := c.request(conf, call, byHand)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, conf.ResolveTimeout+lockAllowance)
+	defer cancel()
+	res, err := g.Up(ctx, r, c.DryRun)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		w.warn(res.Warnings)
+		for _, k := range res.Knobs {
+			fmt.Fprintf(w.stdout, "# sysctl %s\n", k)
+		}
+		fmt.Fprint(w.stdout, res.Text)
+		return nil
+	}
+	w.report(res, nil)
+	fmt.Fprintf(w.stderr, "vpnguard: %s: session %s (%s, profile %s), %d endpoints, owner %s\n",
+		res.State, res.Session.ID, res.Session.Client, res.Session.Profile, len(res.Session.Endpoints), ownerText(res.Session.Owner))
+	return nil
+}
+
+// request joins flags, environment and configuration, in this order of strength.
+func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (guard.Request, error) {
+	r := guard.Request{
+		Client: call.Client, Dev: call.Dev, Split: call.Redirect == hook.RedirectNone && call.Event == hook.EventRoutes,
+		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
+		Settings: settings(conf), Bootstrap: conf.BootstrapDNS,
+	}
+	if !byHand {
+		r.PID = clientPID(call)
+	}
+	if c.Client != "" {
+		r.Client = c.Client
+	}
+	if r.Client == "" {
+		r.Client = "manual"
+	}
+	if strings.ContainsFunc(r.Client, func(x rune) bool { return x < '!' || x > '~' }) {
+		return r, &usageError{fmt.Errorf("client %q: a name has no spaces and no control characters", r.Client), ""}
+	}
+	if c.Dev != "" {
+		r.Dev = c.Dev.String()
+	}
+	if err := c.profile(&r, conf); err != nil {
+		return r, err
+	}
+	r.DNS = firstNonEmpty(c.DNS, call.Resolvers, conf.DNS)
+	for _, a := range r.DNS {
+		if err := endpoint.CheckAddr(a); err != nil {
+			return r, &usageError{fmt.Errorf("resolver %q: %w", a, err), ""}
+		}
+	}
+	for _, d := range firstNonEmpty(c.Domain, nil, conf.Domains) {
+		name, err := endpoint.ParseName(strings.TrimPrefix(d, "~"))
+		if err != nil {
+			return r, &usageError{fmt.Errorf("domain %q: %w", d, err), ""}
+		}
+		r.Domains = append(r.Domains, name)
+	}
+	if len(c.Endpoint) > 0 {
+		r.Names = c.Endpoint
+	} else {
+		r.Endpoints = call.Carriers()
+		for _, n := range call.Names() {
+			r.Names = append(r.Names, endpoint.OrName{Host: n.Host, Port: n.Port, Proto: n.Proto})
+		}
+		r.Names = append(r.Names, conf.Endpoints...)
+	}
+	r.Names, r.Endpoints = literals(r.Names, r.Endpoints)
+	return r, c.owner(&r, conf)
+}
+
+func (c *upCommand) profile(r *guard.Request, conf config.Config) error {
+	asked := conf.Profile
+	for i, p := range c.Profile {
+		if i > 0 && p != asked {
+			return &usageError{fmt.Errorf("profiles %s and %s conflict", asked, p), "give one --profile"}
+		}
+		asked = p
+	}
+	switch asked {
+	case config.ProfileFull:
+		r.Explicit, r.Profile = true, rules.Full
+	case config.ProfileSplit:
+		r.Explicit, r.Profile = true, rules.Split
+	case config.ProfileAuto:
+	}
+	return nil
+}
+
+func (c *upCommand) owner(r *guard.Request, conf config.Config) (err error) {
+	owners, mark, cgroup := c.Owner, c.Mark, c.Cgroup
+	if len(owners) == 0 && mark.Mask == 0 && cgroup == "" {
+		owners, mark, cgroup = conf.Owners, conf.Mark, conf.Cgroup
+	}
+	r.Mark, r.Mask, r.Cgroup = mark.Value, mark.Mask, cgroup.String()
+	r.UIDs, err = uids(owners)
+	return err
+}
+
+// literals moves endpoints that need no resolving to those that are known.
+func literals(names []endpoint.OrName, ends []endpoint.Endpoint) ([]endpoint.OrName, []endpoint.Endpoint) {
+	var rest []endpoint.OrName
+	for _, n := range names {
+		if e, ok := n.Endpoint(); ok {
+			ends = append(ends, e)
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	return rest, ends
+}
+
+func firstNonEmpty[T any](lists ...[]T) []T {
+	for _, l := range lists {
+		if len(l) > 0 {
+			return l
+		}
+	}
+	return nil
+}
+
+// parent is what is known of the process that called.
+func parent() hook.Parent {
+	p, err := owner.Discover(os.Getppid(), "")
+	if err != nil {
+		return hook.Parent{}
+	}
+	return hook.Parent{Comm: p.Comm}
+}
+
+// clientPID is the client's process id: the one that it told, or, if that is
+// none of this host's processes, the calling process.
+func clientPID(call hook.Call) int {
+	if _, err := owner.Discover(call.PID, ""); call.PID > 0 && err == nil {
+		return call.PID
+	}
+	return os.Getppid()
+}

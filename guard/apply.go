@@ -1,0 +1,74 @@
+package guard
+
+import (
+	"fmt"
+
+	"github.com/vpnguard/vpnguard/internal/fault"
+)
+
+// apply carries a plan out. It records first, closes second, and only then
+// turns the knobs, each of which makes the host stricter.
+func (g *Guard) apply(p Plan) (Record, error) {
+	before, found, err := g.load()
+	if err != nil {
+		return Record{}, err
+	}
+	rec := p.Record
+	rec.Phase, rec.Problem, rec.Fingerprint = Applying, "", ""
+	if rec.Since.IsZero() {
+		rec.Since = g.Now()
+	}
+	if err := g.Journal.Save(rec); err != nil {
+		return before, fmt.Errorf("record the change: %w", err)
+	}
+	fault.Point("up.recorded")
+	listing, err := g.Filter.Replace(p.Ruleset)
+	if err != nil {
+		return before, g.undo(before, found, err)
+	}
+	fault.Point("up.closed")
+	_, skipped, err := g.Knobs.Apply(p.Changes)
+	for _, s := range skipped {
+		rec.Skipped = append(rec.Skipped, fmt.Sprintf("%s stays %d: %v", s.Knob, s.Old, s.Err))
+	}
+	if err == nil {
+		if drift := g.Knobs.Verify(rec.knobsSet(skipped)); len(drift) > 0 {
+			err = &drift[0]
+		}
+	}
+	fault.Point("up.hardened")
+	rec.Phase, rec.Fingerprint = Steady, listing.Fingerprint()
+	if err != nil {
+		rec.Problem = err.Error()
+	}
+	if e := g.Journal.Save(rec); e != nil {
+		return rec, &StateError{fmt.Errorf("record what was done: %w", e), "the host is closed"}
+	}
+	fault.Point("up.done")
+	if err != nil {
+		return rec, &StateError{err, "the host is closed; `vpnguard recover` opens it"}
+	}
+	return rec, nil
+}
+
+// undo puts the record back after rules were refused: the kernel has what it
+// had. If that is not sure, the record keeps saying that a change is under way.
+func (g *Guard) undo(before Record, found bool, cause error) error {
+	have, err := g.Filter.List()
+	if err == nil && have.Fingerprint() != before.fingerprint() {
+		return &StateError{cause, "the rules in force are neither the old nor the new ones; `vpnguard recover` puts that right"}
+	}
+	var saved error
+	if found {
+		saved = g.Journal.Save(before)
+	} else {
+		saved = g.Journal.Remove()
+	}
+	if saved != nil {
+		return &StateError{fmt.Errorf("%w; and the record could not be put back: %w", cause, saved), "nothing was enforced anew"}
+	}
+	if found && before.Phase == Steady && len(before.Sessions) > 0 {
+		return &StateError{cause, "the host is sealed as it was before"}
+	}
+	return &StateError{cause, "the host is as it was before: open"}
+}

@@ -1,0 +1,106 @@
+// Package guard is the state machine between what a VPN client or a user
+// asks for and what the kernel enforces.
+//
+// Every change goes the same way: plan (pure), record, apply, verify, record.
+// The record says what the host was like, what it is meant to be like and
+// what is being changed, so that a crash at any instruction can be put right.
+// Rules come first when closing and last when opening.
+package guard
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/state"
+	"github.com/vpnguard/vpnguard/sysctl"
+)
+
+// Filter is the host's packet filter; package nft has it.
+type Filter interface {
+	Replace(rules.Ruleset) (nft.Listing, error)
+	Remove() error
+	List() (nft.Listing, error)
+}
+
+// Knobs are the host's sysctls; package sysctl has them.
+type Knobs interface {
+	Plan(wires, tunnels []string) ([]sysctl.Change, []sysctl.Skipped, error)
+	Apply([]sysctl.Change) ([]sysctl.Change, []sysctl.Skipped, error)
+	Verify([]sysctl.Change) []sysctl.Drift
+	Restore([]sysctl.Change) []error
+}
+
+// Journal keeps the record; package state has it.
+type Journal interface {
+	Lock(context.Context) error
+	Unlock() error
+	Load(body any) (state.Meta, error)
+	Save(body any) error
+	Remove() error
+	Quarantine() (string, error)
+}
+
+// Links are the host's network interfaces; package link has them.
+type Links interface {
+	List() ([]link.Link, error)
+	RouteTo(netip.Addr) (int, error)
+}
+
+// Clients finds out about the process that sends the carrier.
+type Clients interface {
+	// Owner is who may send carriers of the client with this process id to
+	// the endpoints.
+	Owner(pid int, endpoints []endpoint.Endpoint) (Found, error)
+	// Alive reports whether the process that started then still runs.
+	Alive(pid int, start uint64) bool
+	// Cgroup is how rules match a cgroup v2 path.
+	Cgroup(path string) (rules.Cgroup, error)
+}
+
+// Resolver looks names of endpoints up.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Found is what could be learned about a client.
+type Found struct {
+	UIDs     []uint32 // that its carrier sockets have or will have after its privilege drop
+	Mark     uint32   // that its sockets carry; 0: none
+	Start    uint64   // start time of the process, in clock ticks since boot
+	Warnings []string // where the choice is weak, a sentence each
+}
+
+// Guard changes and reports the state of one host.
+type Guard struct {
+	Filter   Filter
+	Knobs    Knobs
+	Journal  Journal
+	Links    Links
+	Clients  Clients
+	Resolver Resolver
+	Now      func() time.Time
+}
+
+// lockTimeout bounds how long a call waits for another one: a client stands
+// still while its hook runs, and no change takes longer than a second or two.
+const lockTimeout = 30 * time.Second
+
+// locked runs f while no other vpnguard changes anything.
+func (g *Guard) locked(ctx context.Context, f func() error) (err error) {
+	wait, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	if err := g.Journal.Lock(wait); err != nil {
+		return err
+	}
+	defer func() {
+		if e := g.Journal.Unlock(); err == nil {
+			err = e
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,49 @@
+package guard
+
+import (
+	"net/netip"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+// Request asks to seal one session. Its parts are valid values already; what
+// is missing is found out.
+type Request struct {
+	Client   string
+	Dev      string
+	PID      int // of the client; 0: called by hand
+	Explicit bool
+	Profile  rules.Profile // counts if Explicit
+	Split    bool          // the client proved that only some traffic belongs in the tunnel
+
+	Endpoints []endpoint.Endpoint
+	Names     []endpoint.OrName
+	UIDs      []uint32 // with Mark and Cgroup: the owner as the user gave it
+	Mark      uint32
+	Mask      uint32
+	Cgroup    string
+
+	Addresses []netip.Prefix
+	DNS       []netip.Addr
+	Domains   []string
+	Routes    []netip.Prefix
+	Bootstrap []netip.Addr
+
+	Settings Settings
+}
+
+// ownerGiven reports whether the user said who the owner is.
+func (r Request) ownerGiven() bool {
+	return len(r.UIDs) > 0 || r.Mask != 0 || r.Cgroup != ""
+}
+
+// Result is what a change came to.
+type Result struct {
+	Session  Session
+	State    State
+	Text     string   // of a dry run: the ruleset
+	Knobs    []string // of a dry run: the sysctls
+	Warnings []string
+	Done     []string // what was done, a sentence each
+}

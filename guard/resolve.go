@@ -1,0 +1,38 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+)
+
+// resolve looks the names of endpoints up, all addresses of both families. A
+// name that cannot be resolved is a warning: the client reached its server,
+// and that address is known.
+func (g *Guard) resolve(ctx context.Context, names []endpoint.OrName) (ends []endpoint.Endpoint, warnings []string) {
+	seen := map[string][]netip.Addr{}
+	for _, n := range names {
+		if e, ok := n.Endpoint(); ok {
+			ends = append(ends, e)
+			continue
+		}
+		addrs, ok := seen[n.Host]
+		if !ok {
+			var err error
+			addrs, err = g.Resolver.LookupNetIP(ctx, "ip", n.Host)
+			seen[n.Host] = addrs
+			if err != nil {
+				warnings = append(warnings, fmt.Sprintf("endpoint %s: %v: behind the seal the client can reach only the addresses known now", n, err))
+			}
+		}
+		for _, a := range addrs {
+			e := endpoint.Endpoint{Addr: netip.AddrPortFrom(a.Unmap(), n.Port), Proto: n.Proto}
+			if e.IsValid() {
+				ends = append(ends, e)
+			}
+		}
+	}
+	return ends, warnings
+}

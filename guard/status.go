@@ -1,0 +1,194 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/state"
+)
+
+// State is the host's state. The zero value is Blocked.
+type State uint8
+
+const (
+	Blocked    State = iota // something could not be enforced or is not known; closed as far as possible
+	Open                    // nothing is enforced
+	Connecting              // closed; every session's client reconnects
+	Sealed                  // closed but for the tunnels
+)
+
+func (s State) String() string {
+	return [...]string{"blocked", "open", "connecting", "sealed"}[s]
+}
+
+// MarshalText is the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// state is what the record says.
+func (r Record) state() State {
+	switch {
+	case r.Problem != "" || r.Phase != Steady:
+		return Blocked
+	case len(r.Sessions) == 0:
+		return Open
+	}
+	for _, s := range r.Sessions {
+		if s.Up {
+			return Sealed
+		}
+	}
+	return Connecting
+}
+
+// Status is what is enforced, compared with what was recorded.
+type Status struct {
+	State    State
+	Enforced bool     // the kernel has exactly what was recorded
+	Drift    []string // what differs, a sentence each
+	Notes    []string // what a person should know and is not drift
+	Record   Record
+	Counters []Counter
+}
+
+// Counter is what one rule has matched since it was put in force.
+type Counter struct {
+	Chain   string
+	Rule    string
+	Packets uint64
+	Bytes   uint64
+}
+
+// Status reads the record and the kernel and changes nothing. An error that
+// is os.ErrPermission means that the kernel does not show its rules.
+func (g *Guard) Status() (Status, error) {
+	var st Status
+	_, err := g.Journal.Load(&st.Record)
+	var foreign *state.ForeignBootError
+	switch {
+	case errors.Is(err, state.ErrNone):
+		st.Record = Record{Phase: Steady}
+	case errors.As(err, &foreign):
+		st.Drift = append(st.Drift, "the record is of an earlier boot; `vpnguard recover` removes it")
+		st.Record = Record{Phase: Steady, Problem: "the record is of an earlier boot"}
+	case err != nil:
+		st.Drift = append(st.Drift, fmt.Sprintf("the record cannot be read: %v", err))
+		st.Record = Record{Phase: Steady, Problem: err.Error()}
+	}
+	have, err := g.Filter.List()
+	if err != nil {
+		return st, fmt.Errorf("read the rules in force: %w", err)
+	}
+	st.State = st.Record.state()
+	for _, t := range have.Tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				st.Counters = append(st.Counters, Counter{c.Name, r.Comment, r.Packets, r.Bytes})
+			}
+		}
+	}
+	if len(st.Record.Sessions) == 0 && st.Record.Problem == "" {
+		if len(have.Tables) > 0 {
+			st.State = Blocked
+			st.Drift = append(st.Drift, "our tables are in force without a record; `vpnguard recover` removes them")
+		}
+		st.Enforced = len(st.Drift) == 0
+		return st, nil
+	}
+	return st, g.compare(&st)
+}
+
+// compare fills in drift and notes of a host that should be sealed.
+func (g *Guard) compare(st *Status) error {
+	rec := st.Record
+	links, err := g.Links.List()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	have, err := g.Filter.List()
+	if err != nil {
+		return fmt.Errorf("read the rules in force: %w", err)
+	}
+	switch rec.Phase {
+	case Applying:
+		st.Drift = append(st.Drift, "a change was interrupted while rules went in; `vpnguard recover` settles it")
+	case Removing:
+		st.Drift = append(st.Drift, "a change was interrupted while rules went out; `vpnguard recover` settles it")
+	case Steady:
+	}
+	if rec.Problem != "" {
+		st.Drift = append(st.Drift, rec.Problem)
+	}
+	if len(rec.Sessions) > 0 {
+		rs, err := rules.Build(rec.withoutLostWires(links).policy())
+		if err != nil {
+			return err
+		}
+		shape := have.Compare(rs)
+		st.Drift = append(st.Drift, shape...)
+		if len(shape) == 0 && rec.Fingerprint != "" && have.Fingerprint() != rec.Fingerprint && len(rec.withoutLostWires(links).Wires) == len(rec.Wires) {
+			st.Drift = append(st.Drift, "a rule or a set of ours was changed by somebody else")
+		}
+	}
+	for _, d := range g.Knobs.Verify(rec.presentKnobs(links)) {
+		st.Drift = append(st.Drift, d.Error())
+	}
+	g.note(st, links)
+	st.Enforced = len(st.Drift) == 0
+	return nil
+}
+
+// note says what the rules cannot know.
+func (g *Guard) note(st *Status, links []link.Link) {
+	rec := st.Record
+	for _, w := range link.Wires(links, rec.tunnels(), rec.Settings.Guests) {
+		known := false
+		for _, k := range rec.Wires {
+			known = known || k.Index == w.Index
+		}
+		if !known && st.Record.policy().Profile == rules.Full {
+			st.Notes = append(st.Notes, fmt.Sprintf("interface %s appeared later and has no fence: packet sockets and its macvlan children are not stopped there", w.Name))
+		}
+	}
+	if rec.Settings.NoFence {
+		st.Notes = append(st.Notes, "no fences (fence = \"off\"): packet sockets, macvlan children and bridged guests are not stopped")
+	}
+	for _, s := range rec.Sessions {
+		if _, ok := byName(links, s.Dev); !ok {
+			st.Notes = append(st.Notes, fmt.Sprintf("session %s: its device is gone; the host stays closed", s.ID))
+			if st.State == Sealed && len(rec.Sessions) == 1 {
+				st.State = Connecting
+			}
+		}
+		if s.PID != 0 && !g.Clients.Alive(s.PID, s.Start) {
+			st.Notes = append(st.Notes, fmt.Sprintf("session %s: its client (pid %d) is gone; the host stays closed until the client is back, `vpnguard down` or `vpnguard recover`", s.ID, s.PID))
+		}
+	}
+	st.Notes = append(st.Notes, rec.Skipped...)
+}
+
+// Age is how long the state has lasted, whole seconds.
+func (r Record) Age(now time.Time) time.Duration { return now.Sub(r.Since).Truncate(time.Second) }
+
+// RulesInForce is the ruleset that was recorded; the error is [ErrDrift] if
+// the kernel does not have exactly that, with the ruleset all the same.
+func (g *Guard) RulesInForce() (rules.Ruleset, []string, error) {
+	st, err := g.Status()
+	if err != nil && !errors.Is(err, os.ErrPermission) {
+		return rules.Ruleset{}, nil, err
+	}
+	if len(st.Record.Sessions) == 0 {
+		return rules.Ruleset{}, st.Drift, err
+	}
+	rs, buildErr := rules.Build(st.Record.policy())
+	if buildErr != nil {
+		return rules.Ruleset{}, nil, buildErr
+	}
+	if err == nil && !st.Enforced {
+		err = ErrDrift
+	}
+	return rs, st.Drift, err
+}

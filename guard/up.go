@@ -1,0 +1,217 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/internal/fault"
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+// Up seals a session, or updates the seal of one that is recorded. With
+// dryRun it only says what it would do.
+//
+// After an error the host is what it was before, or, if the error is a
+// [StateError] that says so, closed.
+func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err error) {
+	if dryRun {
+		plan, warnings, err := g.prepare(ctx, r)
+		if err != nil {
+			return Result{}, err
+		}
+		for _, c := range plan.Changes {
+			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
+		}
+		res.Text, res.Warnings = plan.Ruleset.Replacement(), warnings
+		return res, nil
+	}
+	fault.Point("up.start")
+	err = g.locked(ctx, func() error {
+		plan, warnings, err := g.prepare(ctx, r)
+		if err != nil {
+			return err
+		}
+		fault.Point("up.planned")
+		rec, err := g.apply(plan)
+		if err != nil {
+			return err
+		}
+		i, _ := rec.session(r.Dev)
+		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.Skipped...)}
+		return nil
+	})
+	return res, err
+}
+
+// prepare finds out everything that the plan depends on.
+func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) {
+	rec, _, err := g.load()
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	links, err := g.Links.List()
+	if err != nil {
+		return Plan{}, nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	dev, err := g.checkDevice(r, links)
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	i, known := rec.session(r.Dev)
+	var old Session
+	if known {
+		old = rec.Sessions[i]
+	}
+	resolved, warnings := g.resolve(ctx, r.Names)
+	for _, e := range resolved {
+		if !slices.Contains(r.Endpoints, e) {
+			r.Endpoints = append(r.Endpoints, e)
+		}
+	}
+	s, err := merge(old, known, r, dev)
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	if len(s.Endpoints) == 0 {
+		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
+			"give --endpoint ADDR:PORT/PROTO")
+	}
+	more, err := g.findOwner(&s, old, r, dev)
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	if s.Since.IsZero() {
+		s.Since = g.Now()
+	}
+	next := g.withSession(rec.clone(), s)
+	next.Settings = r.Settings
+	plan, err := g.plan(next, links)
+	return plan, append(warnings, more...), err
+}
+
+// checkDevice refuses a device that is no tunnel: everything may leave by it.
+func (g *Guard) checkDevice(r Request, links []link.Link) (link.Link, error) {
+	dev, ok := byName(links, r.Dev)
+	switch {
+	case r.Dev == "":
+		return dev, usage(errors.New("no tunnel device is known"), "give --dev IF")
+	case !ok:
+		return dev, usage(fmt.Errorf("unknown device %q", r.Dev), "the client must have made its tunnel before `vpnguard up` seals it")
+	case dev.Loopback:
+		return dev, usage(fmt.Errorf("device %q is the loopback, no tunnel", r.Dev), "")
+	case slices.Contains(r.Settings.Guests, r.Dev):
+		return dev, usage(fmt.Errorf("device %q is named as a guest", r.Dev), "")
+	case tunnelKinds[dev.Kind]:
+		return dev, nil
+	}
+	for _, e := range r.Endpoints {
+		if oif, err := g.Links.RouteTo(e.Addr.Addr()); err == nil && oif == dev.Index && r.Mask == 0 {
+			return dev, usage(fmt.Errorf("device %q carries packets to %s: it is the wire, not the tunnel", r.Dev, e), "")
+		}
+	}
+	return dev, nil
+}
+
+// tunnelKinds are kinds of links that are tunnels whatever the routes say.
+var tunnelKinds = map[string]bool{"tun": true, "wireguard": true, "ovpn": true, "ovpn-dco": true, "ppp": true, "ipip": true, "gre": true, "vti": true, "xfrm": true}
+
+// kernelKinds are tunnels whose outer packets belong to whoever sent the inner ones.
+var kernelKinds = map[string]bool{"wireguard": true, "ovpn": true, "ovpn-dco": true, "vxlan": true, "ipip": true, "gre": true}
+
+// findOwner completes the session's owner.
+func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (warnings []string, err error) {
+	var found Found
+	if r.PID != 0 {
+		if found, err = g.Clients.Owner(r.PID, s.Endpoints); err != nil {
+			warnings = append(warnings, fmt.Sprintf("cannot look into the client's process %d: %v", r.PID, err))
+		}
+		s.Start = found.Start
+	}
+	o := rules.Owner{UIDs: r.UIDs, Mark: r.Mark, Mask: r.Mask}
+	if r.Cgroup != "" {
+		if o.Cgroup, err = g.Clients.Cgroup(r.Cgroup); err != nil {
+			return nil, usage(fmt.Errorf("cgroup %q: %w", r.Cgroup, err), "")
+		}
+	}
+	if !r.ownerGiven() {
+		o.UIDs = append(found.UIDs, old.Owner.UIDs...)
+		o.Mark = found.Mark
+		if o.Mark != 0 {
+			o.Mask = ^uint32(0)
+		}
+		warnings = append(warnings, found.Warnings...)
+		if len(o.UIDs) == 0 && o.Mask == 0 {
+			o.UIDs = []uint32{0}
+			warnings = append(warnings, "the owner is root, which many programs are: --owner, --mark or --cgroup can say it more exactly")
+		}
+	}
+	if kernelKinds[dev.Kind] {
+		if o.Mask == 0 {
+			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: its carrier has the uid of whoever uses the tunnel", s.Dev, dev.Kind),
+				"give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space")
+		}
+		o.UIDs, o.Cgroup = nil, rules.Cgroup{}
+	}
+	slices.Sort(o.UIDs)
+	o.UIDs = slices.Compact(o.UIDs)
+	s.Owner = o
+	return warnings, nil
+}
+
+// withSession puts the session into the record. Sessions of clients that died
+// make room, unless the host would be less closed without them.
+func (g *Guard) withSession(rec Record, s Session) Record {
+	rec.Sessions = slices.DeleteFunc(rec.Sessions, func(old Session) bool {
+		dead := old.PID != 0 && !g.Clients.Alive(old.PID, old.Start)
+		return old.Dev == s.Dev || dead && s.Profile <= old.Profile
+	})
+	rec.Sessions = append(rec.Sessions, s)
+	return rec
+}
+
+// Update changes a recorded session without a device at hand: another server
+// address, or the routes that are known now. A session that is not recorded
+// is nothing to update.
+func (g *Guard) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (res Result, err error) {
+	err = g.locked(ctx, func() error {
+		rec, _, err := g.load()
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(rec.Sessions, func(s Session) bool { return s.PID == pid && pid != 0 })
+		if i < 0 {
+			res.Done = append(res.Done, "no session of this client is sealed yet; nothing to update")
+			res.State = rec.state()
+			return nil
+		}
+		next := rec.clone()
+		s := &next.Sessions[i]
+		s.Endpoints = slices.Clone(s.Endpoints)
+		for _, e := range ends {
+			if !slices.Contains(s.Endpoints, e) {
+				s.Endpoints = append(s.Endpoints, e)
+				res.Done = append(res.Done, fmt.Sprintf("endpoint %s added", e))
+			}
+		}
+		res.Session, res.State = *s, rec.state()
+		if len(res.Done) == 0 {
+			return nil
+		}
+		links, err := g.Links.List()
+		if err != nil {
+			return fmt.Errorf("list interfaces: %w", err)
+		}
+		plan, err := g.plan(next, links)
+		if err != nil {
+			return err
+		}
+		rec, err = g.apply(plan)
+		res.State = rec.state()
+		return err
+	})
+	return res, err
+}
