@@ -23,7 +23,7 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	rec.Wires = nil
 	var names []string
 	for _, w := range link.Wires(links, rec.tunnels(), rec.Settings.Guests) {
-		rec.Wires = append(rec.Wires, rules.Wire{Name: w.Name, Index: w.Index})
+		rec.Wires = append(rec.Wires, rules.Wire{Name: w.Name, Index: w.Index, OnLink: onLink(w)})
 		names = append(names, w.Name)
 	}
 	var present []string
@@ -46,6 +46,20 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 		return Plan{}, usage(err, "")
 	}
 	return Plan{Record: rec, Ruleset: rs, Changes: changes}, nil
+}
+
+// onLink is where the wire's neighbours are.
+func onLink(l link.Link) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range l.Addresses {
+		if p.Addr().Is4() {
+			out = append(out, p.Masked())
+		}
+	}
+	for _, gw := range l.Gateways {
+		out = append(out, netip.PrefixFrom(gw, gw.BitLen()))
+	}
+	return out
 }
 
 func byName(links []link.Link, name string) (link.Link, bool) {

@@ -31,6 +31,7 @@ type Link struct {
 	Parent    int
 	Ethernet  bool // ARP and a netdev hook see Ethernet frames
 	Addresses []netip.Prefix
+	Gateways  []netip.Addr // next hops of the main table's IPv4 routes by this link
 }
 
 // dumpTries bounds the repeats of a dump that changes of the links cut short: a
@@ -54,10 +55,20 @@ func List(h *netlink.Handle) ([]Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
+	routes, err := whole(func() ([]netlink.Route, error) { return h.RouteList(nil, unix.AF_INET) })
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	gateways := map[int][]netip.Addr{}
+	for _, r := range routes {
+		if gw, ok := netip.AddrFromSlice(r.Gw); ok {
+			gateways[r.LinkIndex] = append(gateways[r.LinkIndex], gw.Unmap())
+		}
+	}
 	links := make([]Link, 0, len(devices))
 	for _, d := range devices {
 		l := fromDevice(d)
-		l.Addresses = of[l.Index]
+		l.Addresses, l.Gateways = of[l.Index], gateways[l.Index]
 		links = append(links, l)
 	}
 	slices.SortFunc(links, func(a, b Link) int { return a.Index - b.Index })

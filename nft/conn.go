@@ -35,9 +35,9 @@ func Open() (*Conn, error) {
 // Close closes the socket.
 func (c *Conn) Close() error { return c.nft.CloseLasting() }
 
-// tries bounds how often a replacement starts again because somebody else
-// changed the ruleset between our reading and our commit.
-const tries = 8
+// tries bounds how often a reading or a replacement starts again because
+// somebody else changed the ruleset meanwhile. One try takes milliseconds.
+const tries = 100
 
 // Replace puts the ruleset in the place of all that our tables hold, in one
 // transaction, and reads back that it is there. After an error the kernel
@@ -48,8 +48,11 @@ func (c *Conn) Replace(rs rules.Ruleset) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	if err := c.transact(func(have Listing) error { return c.queueReplace(have, tables) }); err != nil {
-		return Listing{}, c.explain(rs, fmt.Errorf("replace tables %s: %w", rules.TableName, err))
+	if err = refused(tables); err == nil {
+		err = c.transact(func(have Listing) error { return c.queueReplace(have, tables) })
+	}
+	if err != nil {
+		return Listing{}, c.explain(tables, fmt.Errorf("replace tables %s: %w", rules.TableName, err))
 	}
 	have, err := c.List()
 	if err != nil {
@@ -78,23 +81,19 @@ func (c *Conn) Remove() error {
 // transact reads what there is, queues the change and commits it only if
 // nothing changed meanwhile.
 func (c *Conn) transact(queue func(have Listing) error) error {
+	if err := fault.Refuse("nft.commit"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	var err error
 	for range tries {
-		var gen *nftables.Gen
-		if gen, err = c.nft.GetGen(); err != nil {
-			return fmt.Errorf("read ruleset generation: %w", err)
+		have, generation, errList := c.snapshot()
+		if errList != nil {
+			return errList
 		}
-		var have Listing
-		if have, err = c.List(); err != nil {
-			return err
+		if err := queue(have); err != nil {
+			return errors.Join(err, c.discard())
 		}
-		if err = queue(have); err != nil {
-			return err
-		}
-		if err = fault.Refuse("nft.commit"); err != nil {
-			return fmt.Errorf("commit: %w", err)
-		}
-		err = c.nft.FlushWithGenID(gen.ID)
+		err = c.nft.FlushWithGenID(generation)
 		if !errors.Is(err, unix.ERESTART) {
 			break
 		}
@@ -103,6 +102,17 @@ func (c *Conn) transact(queue func(have Listing) error) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// discard forgets what is queued, which would otherwise go out with the next commit.
+func (c *Conn) discard() error {
+	fresh, err := Open()
+	if err != nil {
+		return err
+	}
+	err = c.Close()
+	c.nft = fresh.nft
+	return err
 }
 
 // queueReplace keeps chains that stay and refills them: a chain that is
@@ -116,13 +126,14 @@ func (c *Conn) queueReplace(have Listing, tables []lower.Table) error {
 		for _, ch := range old.Chains {
 			c.nft.FlushChain(&nftables.Chain{Table: old.handle(), Name: ch.Name})
 		}
+		// Sets first: a foreign verdict map may point to a chain.
+		for _, s := range old.Sets {
+			c.nft.DelSet(&nftables.Set{Table: old.handle(), Name: s.Name})
+		}
 		for _, ch := range old.Chains {
 			if !stays(ch, old, tables) {
 				c.nft.DelChain(&nftables.Chain{Table: old.handle(), Name: ch.Name})
 			}
-		}
-		for _, s := range old.Sets {
-			c.nft.DelSet(&nftables.Set{Table: old.handle(), Name: s.Name})
 		}
 	}
 	for _, t := range tables {
@@ -162,8 +173,8 @@ func stays(old Chain, of Table, tables []lower.Table) bool {
 		}
 		for _, ch := range t.Chains {
 			if ch.Name == old.Name {
-				return old.Hook == hookName(t.Family, uint32(*ch.Hooknum)) && old.Device == ch.Device &&
-					old.Priority == int(*ch.Priority)
+				return old.Type == string(ch.Type) && old.Hook == hookName(t.Family, uint32(*ch.Hooknum)) &&
+					old.Device == ch.Device && old.Priority == int(*ch.Priority)
 			}
 		}
 	}

@@ -21,6 +21,32 @@ import (
 
 // List reads our tables. No table is an empty Listing, not an error.
 func (c *Conn) List() (Listing, error) {
+	l, _, err := c.snapshot()
+	return l, err
+}
+
+// snapshot reads our tables and the generation of the ruleset that they
+// belong to. It takes several dumps, between which anybody may change
+// something, so it starts again until the generation is the same at both ends.
+func (c *Conn) snapshot() (Listing, uint32, error) {
+	for range tries {
+		before, err := c.nft.GetGen()
+		if err != nil {
+			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
+		}
+		l, errList := list()
+		after, err := c.nft.GetGen()
+		if err != nil {
+			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
+		}
+		if before.ID == after.ID {
+			return l, before.ID, errList
+		}
+	}
+	return Listing{}, 0, fmt.Errorf("list tables %s: the ruleset changed during each of %d readings", rules.TableName, tries)
+}
+
+func list() (Listing, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return Listing{}, fmt.Errorf("open netfilter socket: %w", err)
@@ -46,10 +72,17 @@ func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
 	t := Table{Family: f, Name: rules.TableName}
 	found := false
 	err := dump(conn, f, unix.NFT_MSG_GETTABLE, nil, func(a *netlink.AttributeDecoder) error {
+		name, dormant := "", false
 		for a.Next() {
-			if a.Type() == unix.NFTA_TABLE_NAME && a.String() == t.Name {
-				found = true
+			switch a.Type() {
+			case unix.NFTA_TABLE_NAME:
+				name = a.String()
+			case unix.NFTA_TABLE_FLAGS:
+				dormant = a.Uint32()&uint32(nftables.TableFlagDormant) != 0
 			}
+		}
+		if name == t.Name {
+			found, t.Dormant = true, dormant
 		}
 		return nil
 	})
@@ -59,13 +92,14 @@ func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
 	if !found {
 		return t, errNoTable
 	}
-	if err := t.dumpSets(conn); err != nil {
+	anonymous, err := t.dumpSets(conn)
+	if err != nil {
 		return t, err
 	}
 	if err := t.dumpChains(conn); err != nil {
 		return t, err
 	}
-	return t, t.dumpRules(conn)
+	return t, t.dumpRules(conn, anonymous)
 }
 
 // dump sends one request and hands each answer's attributes to each.
@@ -103,34 +137,40 @@ func dump(conn *netlink.Conn, f rules.Family, msg uint16, filter []netlink.Attri
 
 func text(s string) []byte { return append([]byte(s), 0) }
 
-func (t *Table) dumpSets(conn *netlink.Conn) error {
+// dumpSets keeps the named sets and returns the anonymous ones, by the names
+// that the kernel gave them.
+func (t *Table) dumpSets(conn *netlink.Conn) (map[string]Set, error) {
+	var all []Set
 	filter := []netlink.Attribute{{Type: unix.NFTA_SET_TABLE, Data: text(t.Name)}}
 	err := dump(conn, t.Family, unix.NFT_MSG_GETSET, filter, func(a *netlink.AttributeDecoder) error {
-		var name string
-		var flags uint32
+		var s Set
 		for a.Next() {
 			switch a.Type() {
 			case unix.NFTA_SET_NAME:
-				name = a.String()
+				s.Name = a.String()
 			case unix.NFTA_SET_FLAGS:
-				flags = a.Uint32()
+				s.flags = a.Uint32()
 			}
 		}
-		if flags&unix.NFT_SET_ANONYMOUS == 0 {
-			t.Sets = append(t.Sets, Set{Name: name})
-		}
+		all = append(all, s)
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	slices.SortFunc(t.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
-	for i := range t.Sets {
-		if err := t.dumpElements(conn, &t.Sets[i]); err != nil {
-			return fmt.Errorf("elements of set %q: %w", t.Sets[i].Name, err)
+	slices.SortFunc(all, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
+	anonymous := map[string]Set{}
+	for _, s := range all {
+		if err := t.dumpElements(conn, &s); err != nil {
+			return nil, fmt.Errorf("elements of set %q: %w", s.Name, err)
+		}
+		if s.flags&unix.NFT_SET_ANONYMOUS != 0 {
+			anonymous[s.Name] = s
+		} else {
+			t.Sets = append(t.Sets, s)
 		}
 	}
-	return nil
+	return anonymous, nil
 }
 
 // dumpElements counts the elements and adds their digests up, because the
@@ -168,6 +208,8 @@ func (t *Table) dumpChains(conn *netlink.Conn) error {
 				table = a.String()
 			case unix.NFTA_CHAIN_NAME:
 				c.Name = a.String()
+			case unix.NFTA_CHAIN_TYPE:
+				c.Type = a.String()
 			case unix.NFTA_CHAIN_POLICY:
 				if a.Uint32() == uint32(nftables.ChainPolicyAccept) {
 					c.Policy = rules.Accept
@@ -201,7 +243,7 @@ func (t *Table) hook(c *Chain) func(*netlink.AttributeDecoder) error {
 	}
 }
 
-func (t *Table) dumpRules(conn *netlink.Conn) error {
+func (t *Table) dumpRules(conn *netlink.Conn, anonymous map[string]Set) error {
 	filter := []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: text(t.Name)}}
 	return dump(conn, t.Family, unix.NFT_MSG_GETRULE, filter, func(a *netlink.AttributeDecoder) error {
 		var r Rule
@@ -215,7 +257,7 @@ func (t *Table) dumpRules(conn *netlink.Conn) error {
 			case unix.NFTA_RULE_USERDATA:
 				r.Comment = lower.Comment(a.Bytes())
 			case unix.NFTA_RULE_EXPRESSIONS:
-				a.Nested(r.expressions)
+				a.Nested(func(list *netlink.AttributeDecoder) error { return r.expressions(list, anonymous) })
 			}
 		}
 		for i := range t.Chains {
@@ -229,8 +271,8 @@ func (t *Table) dumpRules(conn *netlink.Conn) error {
 
 // expressions digests the kernel's form of each expression. A counter's
 // counts and the running number in an anonymous set's name change without
-// meaning; such a set is constant and bound, so nobody can change it.
-func (r *Rule) expressions(list *netlink.AttributeDecoder) error {
+// meaning: what the set holds goes in instead of its name.
+func (r *Rule) expressions(list *netlink.AttributeDecoder, anonymous map[string]Set) error {
 	h := sha256.New()
 	for list.Next() {
 		list.Nested(func(e *netlink.AttributeDecoder) error {
@@ -247,7 +289,8 @@ func (r *Rule) expressions(list *netlink.AttributeDecoder) error {
 					case "lookup":
 						e.Nested(func(d *netlink.AttributeDecoder) error {
 							for d.Next() {
-								if d.Type() == unix.NFTA_LOOKUP_SET && strings.HasPrefix(d.String(), "__set") {
+								if s, ok := anonymous[d.String()]; ok && d.Type() == unix.NFTA_LOOKUP_SET {
+									fmt.Fprintf(h, "%d %d %x\n", s.flags, s.Len, s.keys)
 									continue
 								}
 								fmt.Fprintf(h, "%d %x\n", d.Type(), d.Bytes())

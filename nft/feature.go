@@ -3,8 +3,10 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
@@ -14,10 +16,12 @@ import (
 
 // Feature is a part of nf_tables that rules need.
 type Feature struct {
+	Token  string // one word; Refuse("nft."+Token) simulates a kernel without it
 	Name   string
 	Since  string // the first kernel that has it
 	Module string // what the kernel's configuration calls it
 	sample rules.Ruleset
+	need   func(lower.Table) bool // whether a table is made with it
 }
 
 // Status is a feature and what the kernel said to it.
@@ -62,15 +66,51 @@ func features() []Feature {
 		Rules: []rules.Rule{{ID: "probe", Matches: []rules.Match{rules.FIB{Question: rules.SourceUnreachableByIface}}, Verdict: rules.Accept}}})
 	egress := chainSample(rules.Netdev, rules.Chain{Name: "c", Hook: rules.Egress, Device: "lo", Policy: rules.Accept})
 	return []Feature{
-		{"nf_tables inet tables", "3.14", "CONFIG_NF_TABLES_INET", sample()},
-		{"egress hook", "5.16", "CONFIG_NETFILTER_EGRESS", egress},
-		{"reverse path lookup (fib)", "4.10", "CONFIG_NFT_FIB_INET", pre},
-		{"reject", "3.18", "CONFIG_NFT_REJECT_INET", reject},
-		{"connection tracking (ct)", "3.13", "CONFIG_NFT_CT", sample(rules.CT{States: []rules.CTState{rules.CTEstablished}})},
-		{"socket owner (skuid)", "3.13", "CONFIG_NF_TABLES", sample(rules.SKUID{UID: 0})},
-		{"sets", "3.13", "CONFIG_NF_TABLES", sample(rules.L4{Protos: []uint8{rules.ProtoTCP, rules.ProtoUDP}})},
-		{"socket cgroup v2", "5.13", "CONFIG_NFT_SOCKET", sample(rules.SocketCgroup{Cgroup: rules.Cgroup{Path: "/", Level: 1, ID: 1}})},
+		{"inet", "nf_tables inet tables", "3.14", "CONFIG_NF_TABLES_INET", sample(), ofFamily(rules.Inet)},
+		{"egress", "egress hook", "5.16", "CONFIG_NETFILTER_EGRESS", egress, ofFamily(rules.Netdev)},
+		{"fib", "reverse path lookup (fib)", "4.10", "CONFIG_NFT_FIB_INET", pre, with[*expr.Fib]},
+		{"reject", "reject", "3.18", "CONFIG_NFT_REJECT_INET", reject, with[*expr.Reject]},
+		{"ct", "connection tracking (ct)", "3.13", "CONFIG_NFT_CT", sample(rules.CT{States: []rules.CTState{rules.CTEstablished}}), with[*expr.Ct]},
+		{"skuid", "socket owner (skuid)", "3.13", "CONFIG_NF_TABLES", sample(rules.SKUID{UID: 0}), withSKUID},
+		{"sets", "sets", "3.13", "CONFIG_NF_TABLES", sample(rules.L4{Protos: []uint8{rules.ProtoTCP, rules.ProtoUDP}}), with[*expr.Lookup]},
+		{"cgroup", "socket cgroup v2", "5.13", "CONFIG_NFT_SOCKET", sample(rules.SocketCgroup{Cgroup: rules.Cgroup{Path: "/", Level: 1, ID: 1}}), with[*expr.Socket]},
 	}
+}
+
+func ofFamily(f rules.Family) func(lower.Table) bool {
+	return func(t lower.Table) bool { return t.Family == lower.Family(f) }
+}
+
+// with reports whether a rule of the table has an expression of this kind.
+func with[E expr.Any](t lower.Table) bool {
+	return anyExpr(t, func(e expr.Any) bool { _, ok := e.(E); return ok })
+}
+
+func withSKUID(t lower.Table) bool {
+	return anyExpr(t, func(e expr.Any) bool { m, ok := e.(*expr.Meta); return ok && m.Key == expr.MetaKeySKUID })
+}
+
+func anyExpr(t lower.Table, is func(expr.Any) bool) bool {
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if slices.ContainsFunc(r.Exprs, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refused stands in for a kernel that lacks something that the tables are made with.
+func refused(tables []lower.Table) error {
+	for _, f := range features() {
+		if slices.ContainsFunc(tables, f.need) {
+			if err := fault.Refuse("nft." + f.Token); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Probe asks the kernel for each feature. It leaves nothing behind: a
@@ -84,7 +124,7 @@ func (c *Conn) Probe() []Status {
 }
 
 func (c *Conn) try(f Feature) error {
-	if err := fault.Refuse("nft." + f.Name); err != nil {
+	if err := fault.Refuse("nft." + f.Token); err != nil {
 		return err
 	}
 	tables, err := lower.Lower(f.sample)
@@ -93,7 +133,7 @@ func (c *Conn) try(f Feature) error {
 	}
 	for _, t := range tables {
 		if err := c.queueTable(t); err != nil {
-			return err
+			return errors.Join(err, c.discard())
 		}
 		c.nft.DelTable(t.Table)
 	}
@@ -103,8 +143,9 @@ func (c *Conn) try(f Feature) error {
 // lacking are the answers by which a kernel says that it does not know something.
 var lacking = []error{unix.EOPNOTSUPP, unix.ENOENT, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.EINVAL}
 
-// explain finds out which features the ruleset was refused for.
-func (c *Conn) explain(rs rules.Ruleset, err error) error {
+// explain finds out which features the tables were refused for. What they
+// are not made with does not count.
+func (c *Conn) explain(tables []lower.Table, err error) error {
 	known := false
 	for _, e := range lacking {
 		known = known || errors.Is(err, e)
@@ -112,10 +153,9 @@ func (c *Conn) explain(rs rules.Ruleset, err error) error {
 	if !known {
 		return err
 	}
-	_, fenced := rs.Table(rules.Netdev)
 	var missing []Feature
 	for _, s := range c.Probe() {
-		if s.Err != nil && (fenced || s.Name != "egress hook") && s.Name != "socket cgroup v2" {
+		if s.Err != nil && slices.ContainsFunc(tables, s.need) {
 			missing = append(missing, s.Feature)
 		}
 	}

@@ -21,20 +21,25 @@ type Listing struct {
 type Table struct {
 	Family rules.Family
 	Name   string
-	Sets   []Set // named ones
-	Chains []Chain
+	// Dormant tables are there but decide on nothing.
+	Dormant bool
+	Sets    []Set // named ones
+	Chains  []Chain
 }
 
 // Set is a named set in the kernel.
 type Set struct {
 	Name string
 	Len  int // number of elements
-	keys [sha256.Size]byte
+
+	flags uint32
+	keys  [sha256.Size]byte
 }
 
 // Chain is a chain in the kernel. A chain without a hook has an empty Hook.
 type Chain struct {
 	Name     string
+	Type     string // ours are "filter"
 	Hook     rules.Hook
 	Device   string
 	Priority int
@@ -56,9 +61,9 @@ type Rule struct {
 func (l Listing) Fingerprint() string {
 	h := sha256.New()
 	for _, t := range l.Tables {
-		fmt.Fprintf(h, "table %s %s\n", t.Family, t.Name)
+		fmt.Fprintf(h, "table %s %s %t\n", t.Family, t.Name, t.Dormant)
 		for _, s := range t.Sets {
-			fmt.Fprintf(h, "set %s %d %x\n", s.Name, s.Len, s.keys)
+			fmt.Fprintf(h, "set %s %d %d %x\n", s.Name, s.flags, s.Len, s.keys)
 		}
 		for _, c := range t.Chains {
 			c.digest(h)
@@ -68,7 +73,7 @@ func (l Listing) Fingerprint() string {
 }
 
 func (c Chain) digest(h hash.Hash) {
-	fmt.Fprintf(h, "chain %s %s %q %d %s\n", c.Name, c.Hook, c.Device, c.Priority, c.Policy)
+	fmt.Fprintf(h, "chain %s %s %s %q %d %s\n", c.Name, c.Type, c.Hook, c.Device, c.Priority, c.Policy)
 	for _, r := range c.Rules {
 		fmt.Fprintf(h, "%q %x\n", r.Comment, r.exprs)
 	}
@@ -100,6 +105,9 @@ func (t Table) compare(want rules.Table) []string {
 	report := func(format string, args ...any) {
 		drift = append(drift, fmt.Sprintf("table %s %s: ", t.Family, t.Name)+fmt.Sprintf(format, args...))
 	}
+	if t.Dormant {
+		report("is dormant: it decides on nothing")
+	}
 	sets := map[string]int{}
 	for _, s := range t.Sets {
 		sets[s.Name] = s.Len
@@ -123,9 +131,9 @@ func (t Table) compare(want rules.Table) []string {
 		switch {
 		case !ok:
 			report("chain %q is missing", w.Name)
-		case c.Hook != w.Hook || c.Device != w.Device || c.Priority != w.Priority || c.Policy != w.Policy:
-			report("chain %q is at %s %q priority %d policy %s, not at %s %q priority %d policy %s", w.Name,
-				c.Hook, c.Device, c.Priority, c.Policy, w.Hook, w.Device, w.Priority, w.Policy)
+		case c.Type != string(nftables.ChainTypeFilter) || c.Hook != w.Hook || c.Device != w.Device || c.Priority != w.Priority || c.Policy != w.Policy:
+			report("chain %q is %s at %s %q priority %d policy %s, not filter at %s %q priority %d policy %s", w.Name,
+				c.Type, c.Hook, c.Device, c.Priority, c.Policy, w.Hook, w.Device, w.Priority, w.Policy)
 		default:
 			if why := compareRules(c.Rules, w.Rules); why != "" {
 				report("chain %q: %s", w.Name, why)

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { lab.Main(m) }
 
 // policies bounds the random walk.
-const policies = 200
+const policies = 60
 
 func TestTextAndNetlinkListAlike(t *testing.T) {
 	conn := open(t)
@@ -104,7 +104,8 @@ func randomPolicy(r *rand.Rand) rules.Policy {
 		p.Carriers = append(p.Carriers, c)
 	}
 	for i := range some(2) {
-		p.Wires = append(p.Wires, rules.Wire{Name: fmt.Sprintf("wire%d.5", i), Index: 10 + i})
+		p.Wires = append(p.Wires, rules.Wire{Name: fmt.Sprintf("wire%d.5", i), Index: 10 + i,
+			OnLink: []netip.Prefix{netip.PrefixFrom(ip4(), 1+r.IntN(32))}})
 		p.Guests = append(p.Guests, fmt.Sprintf("guest%d", i))
 		first := uint16(1 + r.IntN(60000))
 		p.AllowIn = append(p.AllowIn, rules.Service{Proto: endpoint.TCP, First: first, Last: first + uint16(r.IntN(2))*100})

@@ -62,6 +62,9 @@ func newBuilder(p Policy) *builder {
 	b := &builder{Policy: p, names: p.tunnelNames(), dns: p.Profile == Full}
 	b.Tunnels = slices.SortedFunc(slices.Values(p.Tunnels), func(x, y Tunnel) int { return cmp.Compare(x.Name, y.Name) })
 	b.Guests = slices.Sorted(slices.Values(p.Guests))
+	b.AllowIn = slices.Compact(slices.SortedFunc(slices.Values(p.AllowIn), func(x, y Service) int {
+		return cmp.Or(cmp.Compare(x.Proto, y.Proto), cmp.Compare(x.First, y.First), cmp.Compare(x.Last, y.Last))
+	}))
 	b.wires = slices.SortedFunc(slices.Values(p.Wires), func(x, y Wire) int { return cmp.Compare(x.Index, y.Index) })
 	for _, c := range p.Carriers {
 		b.addCarrier(c)
@@ -96,7 +99,7 @@ func (b *builder) addCarrier(c Carrier) {
 }
 
 func ownerKey(o Owner) string {
-	return fmt.Sprintf("%v %08x/%08x %d %s", o.UIDs, o.Mark, o.Mask, o.Cgroup.ID, o.Cgroup.Path)
+	return fmt.Sprintf("%v %08x/%08x %d %d %s", o.UIDs, o.Mark, o.Mask, o.Cgroup.ID, o.Cgroup.Level, o.Cgroup.Path)
 }
 
 func sortedEndpoints(ends []endpoint.Endpoint) []endpoint.Endpoint {

@@ -56,26 +56,35 @@ func (b *builder) output() Chain {
 	for _, g := range b.Guests {
 		c.add("out-guest-"+g, "the host may reach its guests", Accept, onIface(Outgoing, g))
 	}
-	b.lanOut(&c)
-	for _, s := range b.AllowIn {
-		c.add("out-service-"+s.id(), "answers of an allowed service, to who asked first", Accept,
-			s.protos(), s.port(Src), CT{States: []CTState{CTEstablished}, Reply: true})
-	}
+	b.allowedOut(&c)
 	c.reject("out-end", "nothing else leaves by a wire")
 	return c
 }
 
-// lanOut lets the LAN's ranges through, but no server's address among them.
-func (b *builder) lanOut(c *Chain) {
-	if !b.LAN {
+// allowedOut lets through what the user allowed, but nothing of it to a
+// server's address, be it in the LAN or the client of a service.
+func (b *builder) allowedOut(c *Chain) {
+	if !b.LAN && len(b.AllowIn) == 0 {
 		return
 	}
 	b.servers(func(ipv6 bool) {
-		c.reject("out-server"+digit(ipv6), "a server in the LAN is for its carrier only", AddrSet{Dst, ipv6, serverSet(ipv6)})
+		c.reject("out-server"+digit(ipv6), "a server's address on the wire is for its carrier only", AddrSet{Dst, ipv6, serverSet(ipv6)})
 	})
-	for _, a := range byFamily(Dst, neverPublic) {
+	for _, a := range b.lan(Dst) {
 		c.add("out-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
 	}
+	for _, s := range b.AllowIn {
+		c.add("out-service-"+s.id(), "answers of an allowed service, to who asked first", Accept,
+			s.protos(), s.port(Src), CT{States: []CTState{CTEstablished}, Reply: true})
+	}
+}
+
+// lan is the LAN's ranges as a match for each family, if the LAN is allowed.
+func (b *builder) lan(side Side) []Addr {
+	if !b.LAN {
+		return nil
+	}
+	return byFamily(side, neverPublic)
 }
 
 // input decides on packets to the host. In the split profile it is open:
@@ -108,10 +117,8 @@ func (b *builder) input() Chain {
 	for _, g := range b.Guests {
 		c.add("in-guest-"+g, "the host may be reached by its guests", Accept, onIface(Incoming, g))
 	}
-	if b.LAN {
-		for _, a := range byFamily(Src, neverPublic) {
-			c.add("in-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
-		}
+	for _, a := range b.lan(Src) {
+		c.add("in-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
 	}
 	for _, s := range b.AllowIn {
 		c.add("in-service-"+s.id(), "a service that the user keeps reachable", Accept,
@@ -137,11 +144,11 @@ func (b *builder) forward() Chain {
 	}
 	for _, g := range b.Guests {
 		for _, other := range b.Guests {
-			c.add("fwd-guest-"+g+"-"+other, "guests may talk to each other", Accept, onIface(Incoming, g), onIface(Outgoing, other))
+			c.add("fwd-guest-"+g+"/"+other, "guests may talk to each other", Accept, onIface(Incoming, g), onIface(Outgoing, other))
 		}
 		for _, name := range b.names {
-			c.add("fwd-out-"+g+"-"+name, "guests may use the tunnel", Accept, onIface(Incoming, g), onIface(Outgoing, name))
-			c.add("fwd-in-"+g+"-"+name, "and get its answers", Accept, onIface(Incoming, name), onIface(Outgoing, g),
+			c.add("fwd-out-"+g+"/"+name, "guests may use the tunnel", Accept, onIface(Incoming, g), onIface(Outgoing, name))
+			c.add("fwd-in-"+g+"/"+name, "and get its answers", Accept, onIface(Incoming, name), onIface(Outgoing, g),
 				CT{States: []CTState{CTEstablished, CTRelated}})
 		}
 	}
@@ -180,7 +187,8 @@ func (b *builder) fence(w Wire) Chain {
 		}
 	}
 	if b.Profile == Full {
-		c.add("fence-arp", "without ARP no carrier", Accept, EtherType{etherARP}, ARPForm{})
+		c.add("fence-arp", "without ARP no carrier; who asks for a public address tells where to", Accept,
+			EtherType{etherARP}, ARPForm{}, ARPTarget{arpTargets(w)})
 		c.add("fence-eapol", "the LAN may demand authentication", Accept, EtherType{etherEAPOL})
 	}
 	b.servers(func(ipv6 bool) {
@@ -209,15 +217,16 @@ func (b *builder) fence(w Wire) Chain {
 // fenceAllowed repeats what the user allowed, as far as an egress hook can
 // tell: it has no connection tracking.
 func (b *builder) fenceAllowed(c *Chain) {
-	if b.LAN {
-		b.servers(func(ipv6 bool) {
-			c.add("fence-server"+digit(ipv6), "a server in the LAN is for its carrier only", Drop, AddrSet{Dst, ipv6, serverSet(ipv6)})
-		})
-		c.add("fence-dns", "names are asked inside the tunnel", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
-		c.add("fence-names", "name services tell the LAN what is looked for", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, nameServicePorts())
-		for _, a := range byFamily(Dst, neverPublic) {
-			c.add("fence-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
-		}
+	if !b.LAN && len(b.AllowIn) == 0 {
+		return
+	}
+	b.servers(func(ipv6 bool) {
+		c.add("fence-server"+digit(ipv6), "a server's address on the wire is for its carrier only", Drop, AddrSet{Dst, ipv6, serverSet(ipv6)})
+	})
+	c.add("fence-dns", "names are asked inside the tunnel", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
+	c.add("fence-names", "name services tell the LAN what is looked for", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, nameServicePorts())
+	for _, a := range b.lan(Dst) {
+		c.add("fence-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
 	}
 	for _, s := range b.AllowIn {
 		c.add("fence-service-"+s.id(), "answers of an allowed service", Accept, s.protos(), s.port(Src))

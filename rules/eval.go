@@ -38,8 +38,9 @@ type Packet struct {
 	HopLimit uint8
 	Length   uint16 // of what follows the IPv6 header, in bytes
 	DHCPOp   uint8  // 1 or 2 in a well-formed DHCP message, else 0
-	ARPForm  bool   // ARP for IPv4 over Ethernet, request or reply
+	ARPForm  bool   // ARP for IPv4 over Ethernet, request or reply, without freight
 	ARPFrom  netip.Addr
+	ARPTo    netip.Addr
 	Trailing bool // a fragment that is not the first
 
 	Socket bool // whether a socket made it; UID and Cgroup count only then
@@ -161,7 +162,7 @@ func (t Table) holds(m Match, p Packet) bool {
 		return slices.Contains(m.Protos, p.Proto)
 	case Addr:
 		a, _ := p.end(m.Side)
-		return p.is(m.ipv6()) && slices.ContainsFunc(m.Prefixes, func(x netip.Prefix) bool { return x.Contains(a) })
+		return p.is(m.ipv6()) && within(m.Prefixes, a)
 	case AddrSet:
 		a, _ := p.end(m.Side)
 		return p.is(m.IPv6) && slices.Contains(t.set(m.Set).Addrs, a)
@@ -190,17 +191,23 @@ func (t Table) holds(m Match, p Packet) bool {
 		}
 		return p.Proto == proto && !p.Trailing && slices.Contains(m.Types, p.Type) && (m.AnyCode || p.Code == 0)
 	case NDForm:
-		return p.is(true) && p.HopLimit == 255 && p.Length <= NDMaxLength
+		return p.is(true) && p.HopLimit == 255 && (m.AnyLength || p.Length <= NDMaxLength)
 	case DHCPForm:
 		return p.DHCPOp == m.Op
 	case ARPForm:
 		return p.ARPForm
 	case ARPSender:
 		return slices.Contains(m.Addrs, p.ARPFrom)
+	case ARPTarget:
+		return within(m.Prefixes, p.ARPTo)
 	case TrailingFragment:
 		return p.is(m.IPv6) && p.Trailing
 	}
 	panic(fmt.Sprintf("rules: cannot evaluate %T", m))
+}
+
+func within(list []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func (p Packet) answers(q Question) bool {

@@ -91,15 +91,20 @@ type (
 	}
 
 	// NDForm is the form that RFC 4861 demands of neighbour discovery: hop
-	// limit 255, so that nothing routed is taken for it, and a length
-	// that has no room for freight.
-	NDForm struct{}
+	// limit 255, so that nothing routed is taken for it, and, unless
+	// AnyLength is set, a length that has no room for freight. A router's
+	// advertisement may be long: prefixes, resolvers and domains (RFC 8106).
+	NDForm struct{ AnyLength bool }
 
 	// DHCPForm is a BOOTP message with DHCP's magic cookie (RFC 2131).
 	DHCPForm struct{ Op uint8 }
 
-	// ARPForm is ARP for IPv4 over Ethernet, a request or a reply.
+	// ARPForm is ARP for IPv4 over Ethernet, a request or a reply, without
+	// freight behind it.
 	ARPForm struct{}
+
+	// ARPTarget compares the target's protocol address of an ARP packet.
+	ARPTarget struct{ Prefixes []netip.Prefix }
 
 	// ARPSender compares the sender's protocol address of an ARP packet.
 	ARPSender struct{ Addrs []netip.Addr }
@@ -156,4 +161,5 @@ func (NDForm) match()           {}
 func (DHCPForm) match()         {}
 func (ARPForm) match()          {}
 func (ARPSender) match()        {}
+func (ARPTarget) match()        {}
 func (TrailingFragment) match() {}

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // dnsPorts are DNS and DNS over TLS, QUIC and DTLS (RFC 1035, 7858, 9250, 8094).
@@ -20,12 +21,12 @@ func (b *builder) namesOut(c *Chain) {
 	both := L4{[]uint8{ProtoTCP, ProtoUDP}}
 	for _, t := range b.Tunnels {
 		if len(t.Resolvers) == 0 {
-			c.add("out-dns-"+t.Name, "the session named no resolver: any, inside its tunnel", Accept,
+			c.add("out-resolver-"+t.Name, "the session named no resolver: any, inside its tunnel", Accept,
 				onIface(Outgoing, t.Name), both, dnsPorts(Dst))
 			continue
 		}
 		for _, a := range byFamily(Dst, singles(t.Resolvers)) {
-			c.add("out-dns-"+t.Name+"-ip"+digit(a.ipv6()), "the session's resolvers, inside its tunnel", Accept,
+			c.add("out-resolver-"+t.Name+"/ip"+digit(a.ipv6()), "the session's resolvers, inside its tunnel", Accept,
 				onIface(Outgoing, t.Name), a, both, dnsPorts(Dst))
 		}
 	}
@@ -70,6 +71,11 @@ func (s Service) id() string {
 // fenceName names a wire's chain by its index: an interface's name may hold
 // what a chain's name may not.
 func fenceName(w Wire) string { return fmt.Sprintf("fence_%d", w.Index) }
+
+// arpTargets are the neighbours that a wire can have.
+func arpTargets(w Wire) []netip.Prefix {
+	return byFamily(Dst, slices.Concat(w.OnLink, neverPublic))[0].Prefixes
+}
 
 func ipv4Only(addrs []netip.Addr) []netip.Addr {
 	var out []netip.Addr

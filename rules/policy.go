@@ -78,6 +78,9 @@ type Tunnel struct {
 type Wire struct {
 	Name  string
 	Index int // names the fence's chain; 1 or more
+	// OnLink is what ARP may ask for beside never-public ranges: the wire's
+	// own prefixes and its gateways. Only IPv4 counts.
+	OnLink []netip.Prefix
 }
 
 // Service is an inbound service that stays reachable.
@@ -99,6 +102,9 @@ type Policy struct {
 
 // Validate reports the first part of the policy that no rule may be made of.
 func (p Policy) Validate() error {
+	if p.Profile != Full && p.Profile != Split {
+		return fmt.Errorf("profile %d: neither full nor split", p.Profile)
+	}
 	seen := map[string]string{"lo": "loopback"}
 	add := func(kind, name string) error {
 		if _, err := endpoint.ParseIfName(name); err != nil {
@@ -114,12 +120,16 @@ func (p Policy) Validate() error {
 		if err := add("tunnel", t.Name); err != nil {
 			return err
 		}
+		if err := t.validate(); err != nil {
+			return err
+		}
 	}
 	for _, g := range p.Guests {
 		if err := add("guest", g); err != nil {
 			return err
 		}
 	}
+	indexes := map[int]string{}
 	for _, w := range p.Wires {
 		if err := add("wire", w.Name); err != nil {
 			return err
@@ -127,6 +137,10 @@ func (p Policy) Validate() error {
 		if w.Index < 1 {
 			return fmt.Errorf("wire %q: index %d is not positive", w.Name, w.Index)
 		}
+		if was, ok := indexes[w.Index]; ok {
+			return fmt.Errorf("wire %q: index %d is that of %q", w.Name, w.Index, was)
+		}
+		indexes[w.Index] = w.Name
 	}
 	for _, c := range p.Carriers {
 		if err := c.validate(); err != nil {
@@ -136,6 +150,22 @@ func (p Policy) Validate() error {
 	for _, s := range p.AllowIn {
 		if (s.Proto != endpoint.TCP && s.Proto != endpoint.UDP) || s.First == 0 || s.Last < s.First {
 			return fmt.Errorf("service %s/%d-%d: not a port range of tcp or udp", s.Proto, s.First, s.Last)
+		}
+	}
+	return nil
+}
+
+// validate refuses addresses that no packet has: an IPv4-mapped one is in no
+// IPv4 header, so a rule that should keep it inside would let it out.
+func (t Tunnel) validate() error {
+	for _, a := range slices.Concat(t.Addresses, t.Resolvers) {
+		if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
+			return fmt.Errorf("tunnel %q: %s is not an address in a packet", t.Name, a)
+		}
+	}
+	for _, x := range t.Prefixes {
+		if !x.IsValid() || x.Addr().Is4In6() {
+			return fmt.Errorf("tunnel %q: %s is not a prefix of addresses in a packet", t.Name, x)
 		}
 	}
 	return nil
@@ -152,8 +182,8 @@ func (c Carrier) validate() error {
 	if o.Mask != 0 && o.Mark == 0 {
 		return fmt.Errorf("carrier: mark 0/%#x would match every unmarked packet", o.Mask)
 	}
-	if o.Cgroup.Path != "" && (o.Cgroup.Level == 0 || o.Cgroup.Level > 255 || strings.ContainsAny(o.Cgroup.Path, "\"\n")) {
-		return fmt.Errorf("carrier: cgroup %q at level %d cannot be matched", o.Cgroup.Path, o.Cgroup.Level)
+	if g := o.Cgroup; g.Path != "" && (g.ID == 0 || g.Level == 0 || g.Level > 255 || strings.ContainsAny(g.Path, "\"\n")) {
+		return fmt.Errorf("carrier: cgroup %q at level %d with id %d cannot be matched", g.Path, g.Level, g.ID)
 	}
 	for _, e := range c.Endpoints {
 		if !e.IsValid() {

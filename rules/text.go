@@ -109,7 +109,8 @@ func matchText(m Match, f Family) string {
 		}
 		return fmt.Sprintf("meta mark & 0x%08x == 0x%08x", m.Mask, m.Value)
 	case SocketCgroup:
-		return fmt.Sprintf("socket cgroupv2 level %d %q", m.Cgroup.Level, m.Cgroup.Path)
+		// nft takes a backslash as it is, and systemd's names have some.
+		return fmt.Sprintf("socket cgroupv2 level %d \"%s\"", m.Cgroup.Level, m.Cgroup.Path)
 	case CT:
 		s := "ct state " + strings.Join(mapped(m.States, CTState.String), ",")
 		if m.Reply {
@@ -129,13 +130,18 @@ func matchText(m Match, f Family) string {
 		}
 		return s
 	case NDForm:
+		if m.AnyLength {
+			return "ip6 hoplimit 255"
+		}
 		return fmt.Sprintf("ip6 hoplimit 255 ip6 length <= %d", NDMaxLength)
 	case DHCPForm:
 		return fmt.Sprintf("@th,%d,8 %d @th,%d,32 0x%08x", DHCPOpOffset*8, m.Op, DHCPCookieOffset*8, DHCPCookie)
 	case ARPForm:
-		return "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply }"
+		return "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } meta length <= " + strconv.Itoa(ARPMaxLength)
 	case ARPSender:
 		return "arp saddr ip " + list(m.Addrs, netip.Addr.String)
+	case ARPTarget:
+		return "arp daddr ip " + list(m.Prefixes, prefixText)
 	case TrailingFragment:
 		if m.IPv6 {
 			return "frag frag-off != 0"
@@ -154,6 +160,9 @@ const (
 	// NDMaxLength has room for a solicitation, its link-layer address and a
 	// nonce (RFC 3971, RFC 7527), in bytes behind the IPv6 header.
 	NDMaxLength = 72
+	// ARPMaxLength is the frame that the kernel makes, Ethernet header
+	// included (RFC 826); drivers pad it behind the fence.
+	ARPMaxLength = 14 + 28
 )
 
 func (q Question) text() string {

@@ -42,6 +42,6 @@ func upkeepIn() []Rule {
 			Addr{Src, []prefix{linkLocal6}},
 			L4{[]uint8{ProtoUDP}}, port(Src, portDHCPv6Server), port(Dst, portDHCPv6Client)}, Accept},
 		{"in-nd", "neighbours and routers; redirects are not among them", []Match{
-			ICMP{IPv6: true, Types: []uint8{icmpv6RouterAdvert, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept},
+			ICMP{IPv6: true, Types: []uint8{icmpv6RouterAdvert, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{AnyLength: true}}, Accept},
 	}
 }

@@ -161,11 +161,14 @@ func (w *writer) match(m rules.Match) error {
 	case rules.ICMP:
 		w.icmp(m)
 	case rules.NDForm:
-		w.ndForm()
+		w.ndForm(m)
 	case rules.DHCPForm:
 		w.dhcpForm(m)
 	case rules.ARPForm:
 		w.arpForm()
+	case rules.ARPTarget:
+		w.network(24, 4)
+		w.lookup(w.anonymous(nftables.TypeIPAddr, true, ranges(m.Prefixes, prefixBounds)).Set)
 	case rules.ARPSender:
 		w.network(14, 4)
 		w.among(nftables.TypeIPAddr, values(m.Addrs, addrBytes))

@@ -155,10 +155,13 @@ func (w *writer) icmp(m rules.ICMP) {
 	}
 }
 
-func (w *writer) ndForm() {
+func (w *writer) ndForm(m rules.NDForm) {
 	w.bindFamily(true)
 	w.network(7, 1)
 	w.equal([]byte{255})
+	if m.AnyLength {
+		return
+	}
 	w.network(4, 2)
 	w.put(&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: be16(rules.NDMaxLength)})
 }
@@ -181,6 +184,9 @@ func (w *writer) arpForm() {
 	}
 	w.network(6, 2)
 	w.among(nftables.TypeARPOp, values([]uint16{1, 2}, be16))
+	w.meta(expr.MetaKeyLEN)
+	w.put(&expr.Byteorder{SourceRegister: reg, DestRegister: reg, Op: expr.ByteorderHton, Len: 4, Size: 4})
+	w.put(&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: binaryutil.BigEndian.PutUint32(rules.ARPMaxLength)})
 }
 
 func (w *writer) trailingFragment(ipv6 bool) {
