@@ -89,10 +89,13 @@ func takeLock(ctx context.Context, path string) (*heldLock, error) {
 	}
 }
 
-// tryLock returns nil, nil if somebody else has the lock. The directory is
-// opened anew each time: it may have been removed and made again.
+// tryLock returns neither a lock nor an error if it must be tried again. The
+// directory is opened anew each time: it may have been removed and made again.
 func tryLock(path string) (held *heldLock, holder int, err error) {
 	dir, err := createDir(path)
+	if errors.Is(err, ErrNone) {
+		return nil, 0, nil
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -103,6 +106,9 @@ func tryLock(path string) (held *heldLock, holder int, err error) {
 	}()
 	// 0600: whoever can open a file, even to read, can flock it.
 	f, err := dir.open(lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, 0, nil // the directory was removed since
+	}
 	if err != nil {
 		return nil, 0, err
 	}

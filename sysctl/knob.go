@@ -125,7 +125,7 @@ func newKnob(family, name, iface string) (Knob, error) {
 // refused as well: it governs interfaces that do not exist yet.
 func checkInterface(name string) error {
 	bad := name == "" || len(name) > 15 || name == "." || name == ".." || name == "default" ||
-		strings.ContainsAny(name, "/: \t\n\v\f\r\x00\xa0")
+		strings.ContainsAny(name, "/: \t\n\v\f\r\x00") || strings.IndexByte(name, 0xa0) >= 0 // the kernel's isspace is Latin-1
 	if bad {
 		return fmt.Errorf("not an interface name: %q", name)
 	}

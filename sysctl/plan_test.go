@@ -119,7 +119,7 @@ func (fs FS) dump(t *testing.T) map[string]string {
 }
 
 func TestBadInterfaceNamesAreRefused(t *testing.T) {
-	for _, name := range []string{"", ".", "..", "a/b", "../x", "a b", "a\n", "a:1", "default", "sixteen-bytes-xx", "a\x00"} {
+	for _, name := range []string{"", ".", "..", "a/b", "../x", "a b", "a\n", "a:1", "default", "sixteen-bytes-xx", "a\x00", "\u00e0"} {
 		if k, err := RPFilter(name); err == nil {
 			t.Errorf("RPFilter(%q) = %v", name, k)
 		}

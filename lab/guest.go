@@ -1,0 +1,83 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vpnguard/vpnguard/lab/site"
+)
+
+func (l *Lab) guest() (err error) {
+	if l.Guest == nil {
+		l.Guest, err = startNode("ct")
+	}
+	return err
+}
+
+// EnableGuest hangs a guest on the client, as a container is: guest0 on the
+// client, eth0 in the guest, 172.31.0.2, forwarded and translated by the
+// client. The client's forwarding stays on until [Lab.Close].
+func (l *Lab) EnableGuest(ctx context.Context) error {
+	if err := l.guest(); err != nil {
+		return err
+	}
+	script := fmt.Sprintf(`
+ip link add guest0 address 02:00:00:00:04:01 type veth peer name eth0 netns %d address 02:00:00:00:04:02
+DEV=guest0`, l.Guest.PID()) + quiet + `
+ip -batch - <<END
+link set guest0 up
+addr add 172.31.0.1/24 brd + dev guest0
+addr add fd00:31::1/64 dev guest0 nodad
+END
+echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+nft -f - <<END
+table inet guest {
+	chain nat {
+		type nat hook postrouting priority srcnat
+		oifname != "guest0" ip saddr 172.31.0.0/24 masquerade
+		oifname != "guest0" ip6 saddr fd00:31::/64 masquerade
+	}
+}
+END
+`
+	if err := l.Client.Script(ctx, script); err != nil {
+		return err
+	}
+	return l.Guest.Script(ctx, "DEV=eth0\n"+quiet+`
+echo 0 65535 > /proc/sys/net/ipv4/ping_group_range 2>/dev/null || echo 0 0 > /proc/sys/net/ipv4/ping_group_range
+ip -batch - <<END
+link set eth0 up
+addr add 172.31.0.2/24 brd + dev eth0
+addr add fd00:31::2/64 dev eth0 nodad
+route add default via 172.31.0.1
+route add ::/0 via fd00:31::1
+END
+`)
+}
+
+// EnableMacvlan gives the guest a macvlan child of the client's eth0, mv0, with
+// a link address and addresses of its own on the LAN. It sends its reports
+// before this returns.
+func (l *Lab) EnableMacvlan(ctx context.Context) error {
+	if err := l.guest(); err != nil {
+		return err
+	}
+	script := fmt.Sprintf("ip link add link eth0 name mv0 address %s netns %d type macvlan mode bridge\n", site.MacvlanMAC, l.Guest.PID())
+	if err := l.Client.Script(ctx, script); err != nil {
+		return err
+	}
+	if err := l.Guest.Script(ctx, "DEV=mv0\n"+quiet+`
+ip -batch - <<END
+link set mv0 up
+addr add 192.168.1.102/24 brd + dev mv0
+addr add 2001:db8:1::102/64 dev mv0 nodad
+END
+# A guest that hangs on both keeps its first way for everything unbound.
+ip route replace default via 192.168.1.1 dev mv0 metric 2000
+ip -6 route replace default via 2001:db8:1::1 dev mv0 metric 2000
+`); err != nil {
+		return err
+	}
+	return l.Settled(ctx, l.Policy(), settleTime)
+}
