@@ -1,0 +1,52 @@
+# Every target but install works in this directory and in namespaces that its
+# programs make; none changes the network of the machine.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
+
+# What the tests run: the client and server that are guarded, the firewall
+# tool that checks our rules, namespaces, a resolver and a DHCP client.
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox
+
+.PHONY: build deps demo test lint bench install uninstall clean
+
+build:
+	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
+
+# Installs Debian packages only where a program is missing.
+deps:
+	@missing=; for p in $(NEEDED); do PATH="$$PATH:/usr/sbin:/sbin" command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing what provides:$$missing"; \
+	  as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); fi
+
+demo: deps build
+	@$(GO) run ./tests/demo "$(CURDIR)/bin/vpnguard"
+
+test: deps
+	$(GO) test -count=1 -timeout 40m ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags faultpoints ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool go-errorlint ./...
+	$(GO) tool exhaustive -default-signifies-exhaustive ./...
+	$(GO) mod tidy -diff
+
+bench: deps
+	$(GO) test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./tests
+
+install: build
+	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard
+	install -D -m 0644 man/vpnguard.8 $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
+
+clean:
+	rm -rf bin
