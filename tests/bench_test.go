@@ -1,0 +1,155 @@
+package tests
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/lab"
+	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+// Benchmarks compare side by side in one run: machines are noisy, ratios of
+// medians are not. Each prints its medians and reports the ratio.
+
+const benchRounds = 41
+
+// BenchmarkUp compares the whole process `vpnguard up` with `nft -f` of the
+// same rules, and `vpnguard down` with nft deleting them. It runs in the test's
+// own namespaces, so that nothing but the two programs is measured.
+func BenchmarkUp(b *testing.B) {
+	exe := binary(b, "")
+	benchLinks(b)
+	args := []string{"up", "--dev", "tun0", "--endpoint", "203.0.113.10:1194/udp", "--owner", "0"}
+	out, err := exec.Command(exe, append(args, "--dry-run")...).Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	load := filepath.Join(lab.WorkDir, "bench.nft")
+	unload := filepath.Join(lab.WorkDir, "bench-del.nft")
+	must(b, os.WriteFile(load, out, 0o600))
+	must(b, os.WriteFile(unload, []byte("delete table inet vpnguard\ndelete table netdev vpnguard\n"), 0o600))
+	for b.Loop() {
+		var up, down, add, del []time.Duration
+		for range benchRounds {
+			up = append(up, timed(b, exe, args...))
+			down = append(down, timed(b, exe, "down"))
+			add = append(add, timed(b, "nft", "-f", load))
+			del = append(del, timed(b, "nft", "-f", unload))
+		}
+		compare(b, "up", "vpnguard up", up, "nft -f", add)
+		compare(b, "down", "vpnguard down", down, "nft -f (delete)", del)
+	}
+}
+
+// BenchmarkOutput compares packets per second by UDP from the host into its
+// tunnel device without rules, sealed with one endpoint and with 10,000.
+func BenchmarkOutput(b *testing.B) {
+	benchLinks(b)
+	conn, err := nft.Open()
+	must(b, err)
+	defer conn.Close()
+	defer func() { must(b, conn.Remove()) }()
+	kinds := []string{"open", "1 endpoint", "10000 endpoints"}
+	for b.Loop() {
+		took := map[string][]time.Duration{}
+		for range benchRounds {
+			for i, kind := range kinds {
+				must(b, conn.Remove())
+				if i > 0 {
+					_, err := conn.Replace(benchRuleset(b, []int{0, 1, 10000}[i]))
+					must(b, err)
+				}
+				took[kind] = append(took[kind], sendMany(b))
+			}
+		}
+		for i, kind := range kinds[1:] {
+			base, sealed := median(took["open"]), median(took[kind])
+			b.Logf("%-16s %8.0f packets/s, open %8.0f packets/s, ratio %.3f", kind, benchPackets/sealed.Seconds(), benchPackets/base.Seconds(), base.Seconds()/sealed.Seconds())
+			b.ReportMetric(base.Seconds()/sealed.Seconds(), fmt.Sprintf("pps-ratio-%d", []int{1, 10000}[i]))
+		}
+	}
+}
+
+// benchPackets are sent in one measurement, about a tenth of a second.
+const benchPackets = 60000
+
+// benchLinks makes a wire and a tunnel in the test's own network namespace.
+func benchLinks(b *testing.B) {
+	b.Helper()
+	script := `link add eth0 type veth peer name far0
+link set eth0 up
+link set far0 up
+addr add 192.168.1.101/24 dev eth0
+neigh add 192.168.1.1 lladdr 02:00:00:00:00:01 dev eth0
+route add default via 192.168.1.1 dev eth0
+tuntap add tun0 mode tun
+addr add 10.8.0.2/24 dev tun0
+link set tun0 up
+`
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("make links: %v: %s", err, out)
+	}
+	b.Cleanup(func() {
+		_ = exec.Command("ip", "link", "del", "eth0").Run()
+		_ = exec.Command("ip", "link", "del", "tun0").Run()
+	})
+}
+
+func benchRuleset(b *testing.B, n int) rules.Ruleset {
+	b.Helper()
+	p := rules.Policy{
+		Tunnels: []rules.Tunnel{{Name: "tun0", Addresses: []netip.Addr{netip.MustParseAddr("10.8.0.2")}}},
+		Wires:   []rules.Wire{{Name: "eth0", Index: linkIndex(b, "eth0")}},
+	}
+	c := rules.Carrier{Owner: rules.Owner{UIDs: []uint32{0}}}
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{203, 0, byte(113 + i/250), byte(1 + i%250)})
+		c.Endpoints = append(c.Endpoints, endpoint.Endpoint{Addr: netip.AddrPortFrom(a, 1194), Proto: endpoint.UDP})
+	}
+	p.Carriers = []rules.Carrier{c}
+	rs, err := rules.Build(p)
+	must(b, err)
+	return rs
+}
+
+func timed(b *testing.B, name string, args ...string) time.Duration {
+	b.Helper()
+	cmd := exec.Command(name, args...)
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	took := time.Since(start)
+	if err != nil {
+		b.Fatalf("%s %q: %v: %s", name, args, err, out)
+	}
+	return took
+}
+
+func compare(b *testing.B, what, name string, took []time.Duration, baseName string, base []time.Duration) {
+	b.Helper()
+	ratio := float64(median(took)) / float64(median(base))
+	b.Logf("%s: %s %v, %s %v, ratio %.2f (medians of %d)", what, name, median(took), baseName, median(base), ratio, benchRounds)
+	b.ReportMetric(ratio, what+"-ratio")
+}
+
+func median(d []time.Duration) time.Duration {
+	s := slices.Sorted(slices.Values(d))
+	return s[len(s)/2]
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
