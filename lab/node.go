@@ -119,5 +119,6 @@ func (n *Node) role(ctx context.Context, uid int, role, arg string) *exec.Cmd {
 }
 
 func roleEnv(role, arg string) []string {
-	return append(os.Environ(), envRole+"="+role, envArg+"="+arg)
+	// A program built with -race sleeps a second at its end unless told not to.
+	return append(os.Environ(), envRole+"="+role, envArg+"="+arg, "GORACE=atexit_sleep_ms=0")
 }

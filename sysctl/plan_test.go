@@ -109,7 +109,7 @@ func (fs FS) dump(t *testing.T) map[string]string {
 		if err == nil && d.Type().IsRegular() {
 			data, err := os.ReadFile(path)
 			if err != nil {
-				data = []byte(cause(err).Error()) // stable_secret unset, flush
+				data = []byte(err.Error()) // stable_secret unset, flush
 			}
 			all[strings.TrimPrefix(path, base)] = string(data)
 		}
