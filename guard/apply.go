@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
 )
@@ -19,7 +21,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		rec.Since = g.Now()
 	}
 	if err := g.Journal.Save(rec); err != nil {
-		return before, fmt.Errorf("record the change: %w", err)
+		return before, unchanged(fmt.Errorf("record the change: %w", err))
 	}
 	fault.Point("up.recorded")
 	listing, err := g.Filter.Replace(p.Ruleset)
@@ -31,8 +33,10 @@ func (g *Guard) apply(p Plan) (Record, error) {
 	for _, s := range skipped {
 		rec.Skipped = append(rec.Skipped, fmt.Sprintf("%s stays %d: %v", s.Knob, s.Old, s.Err))
 	}
+	// What was never turned must not be missed, nor be turned back.
+	rec.Knobs = rec.knobsSet(skipped)
 	if err == nil {
-		if drift := g.Knobs.Verify(rec.knobsSet(skipped)); len(drift) > 0 {
+		if drift := g.Knobs.Verify(rec.Knobs); len(drift) > 0 {
 			err = &drift[0]
 		}
 	}
@@ -52,9 +56,14 @@ func (g *Guard) apply(p Plan) (Record, error) {
 }
 
 // undo puts the record back after rules were refused: the kernel has what it
-// had. If that is not sure, the record keeps saying that a change is under way.
+// had, surely so if it lets this process change nothing. If that is not sure,
+// the record keeps saying that a change is under way.
 func (g *Guard) undo(before Record, found bool, cause error) error {
 	have, err := g.Filter.List()
+	if err != nil && !errors.Is(cause, os.ErrPermission) {
+		return &StateError{fmt.Errorf("%w; and the rules in force cannot be read: %w", cause, err),
+			"the host has the old rules or the new ones; `vpnguard recover` settles that"}
+	}
 	if err == nil && have.Fingerprint() != before.fingerprint() {
 		return &StateError{cause, "the rules in force are neither the old nor the new ones; `vpnguard recover` puts that right"}
 	}

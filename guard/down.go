@@ -30,8 +30,7 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 			return err
 		}
 		if !found {
-			res.State, res.Done = Open, []string{"no session is recorded; nothing to do"}
-			return nil
+			return g.nothingToStop(&res)
 		}
 		gone, err := rec.choose(sel)
 		if err != nil {
@@ -54,11 +53,26 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 	return res, err
 }
 
+// nothingToStop looks before it says that the host is open: a record may have
+// been removed under rules that stay.
+func (g *Guard) nothingToStop(res *Result) error {
+	have, err := g.Filter.List()
+	if err != nil {
+		return unchanged(err)
+	}
+	if len(have.Tables) > 0 {
+		return &StateError{errors.New("no session is recorded, but our rules are in force"), "the host is closed; `vpnguard recover` opens it"}
+	}
+	res.State, res.Done = Open, []string{"no session is recorded; nothing to do"}
+	return nil
+}
+
 // Restart notes that clients of sessions reconnect. Nothing opens.
 func (g *Guard) Restart(ctx context.Context, sel Selection) (res Result, err error) {
 	err = g.locked(ctx, func() error {
 		rec, found, err := g.load()
 		if err != nil || !found {
+			res.State = Open
 			return err
 		}
 		devs, err := rec.choose(sel)

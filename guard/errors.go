@@ -25,3 +25,13 @@ func (e *StateError) Unwrap() error { return e.Err }
 var ErrDrift = errors.New("what is enforced is not what was recorded")
 
 func usage(err error, hint string) error { return &UsageError{err, hint} }
+
+// unchanged says of an error from before the first effect that it left the
+// host alone. A UsageError says so already.
+func unchanged(err error) error {
+	var request *UsageError
+	if errors.As(err, &request) {
+		return err
+	}
+	return &StateError{err, "nothing was changed"}
+}

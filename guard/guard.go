@@ -48,7 +48,7 @@ type Journal interface {
 // Links are the host's network interfaces; package link has them.
 type Links interface {
 	List() ([]link.Link, error)
-	RouteTo(netip.Addr) (int, error)
+	RouteTo(addr netip.Addr, mark uint32) (int, error)
 }
 
 // Clients finds out about the process that sends the carrier.
@@ -95,7 +95,7 @@ func (g *Guard) locked(ctx context.Context, f func() error) (err error) {
 	wait, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	if err := g.Journal.Lock(wait); err != nil {
-		return err
+		return unchanged(err)
 	}
 	defer func() {
 		if e := g.Journal.Unlock(); err == nil {

@@ -36,7 +36,7 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan sysctls: %w", err)
 	}
-	rec.Knobs = sysctl.Merge(rec.presentKnobs(links), changes)
+	rec.Knobs = sysctl.Merge(g.stillOurs(rec.presentKnobs(links), changes), changes)
 	rec.Skipped = nil
 	for _, s := range skipped {
 		rec.Skipped = append(rec.Skipped, fmt.Sprintf("%s stays %d: %v", s.Knob, s.Old, s.Err))
@@ -48,13 +48,24 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	return Plan{Record: rec, Ruleset: rs, Changes: changes}, nil
 }
 
-// onLink is where the wire's neighbours are.
+// stillOurs leaves out recorded knobs that nobody needs any more: those that
+// have another value than ours, and need not get it. A call that was killed
+// recorded them and never turned them, or somebody else has set them since.
+func (g *Guard) stillOurs(recorded, planned []sysctl.Change) []sysctl.Change {
+	for _, d := range g.Knobs.Verify(recorded) {
+		same := func(c sysctl.Change) bool { return c.Knob == d.Knob }
+		if d.Err == nil && !slices.ContainsFunc(planned, same) {
+			recorded = slices.DeleteFunc(recorded, same)
+		}
+	}
+	return recorded
+}
+
+// onLink is where the wire's neighbours are. Link-local ones are everywhere.
 func onLink(l link.Link) []netip.Prefix {
 	var out []netip.Prefix
-	for _, p := range l.Addresses {
-		if p.Addr().Is4() {
-			out = append(out, p.Masked())
-		}
+	for _, p := range withoutLinkLocal(l.Addresses) {
+		out = append(out, p.Masked())
 	}
 	for _, gw := range l.Gateways {
 		out = append(out, netip.PrefixFrom(gw, gw.BitLen()))

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/rules"
@@ -19,10 +20,12 @@ type Request struct {
 
 	Endpoints []endpoint.Endpoint
 	Names     []endpoint.OrName
-	UIDs      []uint32 // with Mark and Cgroup: the owner as the user gave it
-	Mark      uint32
-	Mask      uint32
-	Cgroup    string
+	// ResolveTimeout bounds the looking up of Names; 0 looks nothing up.
+	ResolveTimeout time.Duration
+	UIDs           []uint32 // with Mark and Cgroup: the owner as the user gave it
+	Mark           uint32
+	Mask           uint32
+	Cgroup         string
 
 	Addresses []netip.Prefix
 	DNS       []netip.Addr

@@ -4,14 +4,18 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 )
 
 // resolve looks the names of endpoints up, all addresses of both families. A
 // name that cannot be resolved is a warning: the client reached its server,
-// and that address is known.
-func (g *Guard) resolve(ctx context.Context, names []endpoint.OrName) (ends []endpoint.Endpoint, warnings []string) {
+// and that address is known. All lookups together end within limit: the client
+// stands still meanwhile, and the host is open.
+func (g *Guard) resolve(ctx context.Context, limit time.Duration, names []endpoint.OrName) (ends []endpoint.Endpoint, warnings []string) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	seen := map[string][]netip.Addr{}
 	for _, n := range names {
 		if e, ok := n.Endpoint(); ok {

@@ -33,7 +33,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 	err = g.locked(ctx, func() error {
 		plan, warnings, err := g.prepare(ctx, r)
 		if err != nil {
-			return err
+			return unchanged(err)
 		}
 		fault.Point("up.planned")
 		rec, err := g.apply(plan)
@@ -66,7 +66,7 @@ func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) 
 	if known {
 		old = rec.Sessions[i]
 	}
-	resolved, warnings := g.resolve(ctx, r.Names)
+	resolved, warnings := g.resolve(ctx, r.ResolveTimeout, r.Names)
 	for _, e := range resolved {
 		if !slices.Contains(r.Endpoints, e) {
 			r.Endpoints = append(r.Endpoints, e)
@@ -79,6 +79,9 @@ func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) 
 	if len(s.Endpoints) == 0 {
 		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
 			"give --endpoint ADDR:PORT/PROTO")
+	}
+	if err := g.checkCarrier(dev, s.Endpoints, r.Mark); err != nil {
+		return Plan{}, nil, err
 	}
 	more, err := g.findOwner(&s, old, r, dev)
 	if err != nil {
@@ -93,7 +96,8 @@ func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) 
 	return plan, append(warnings, more...), err
 }
 
-// checkDevice refuses a device that is no tunnel: everything may leave by it.
+// checkDevice refuses what is no tunnel at first sight: everything may leave
+// by a tunnel.
 func (g *Guard) checkDevice(r Request, links []link.Link) (link.Link, error) {
 	dev, ok := byName(links, r.Dev)
 	switch {
@@ -105,15 +109,29 @@ func (g *Guard) checkDevice(r Request, links []link.Link) (link.Link, error) {
 		return dev, usage(fmt.Errorf("device %q is the loopback, no tunnel", r.Dev), "")
 	case slices.Contains(r.Settings.Guests, r.Dev):
 		return dev, usage(fmt.Errorf("device %q is named as a guest", r.Dev), "")
-	case tunnelKinds[dev.Kind]:
-		return dev, nil
-	}
-	for _, e := range r.Endpoints {
-		if oif, err := g.Links.RouteTo(e.Addr.Addr()); err == nil && oif == dev.Index && r.Mask == 0 {
-			return dev, usage(fmt.Errorf("device %q carries packets to %s: it is the wire, not the tunnel", r.Dev, e), "")
-		}
 	}
 	return dev, nil
+}
+
+// checkCarrier refuses a device that may be the wire. Of one that is not a
+// tunnel by its kind the routes must prove that no carrier leaves by it; the
+// endpoints are all that are known, names resolved.
+func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint32) error {
+	if tunnelKinds[dev.Kind] {
+		return nil
+	}
+	proved := false
+	for _, e := range ends {
+		oif, err := g.Links.RouteTo(e.Addr.Addr(), mark)
+		if err == nil && oif == dev.Index {
+			return usage(fmt.Errorf("device %q carries packets to %s: it is the wire, not the tunnel", dev.Name, e), "")
+		}
+		proved = proved || err == nil
+	}
+	if !proved {
+		return usage(fmt.Errorf("device %q (%s) may be the wire: no route leads to an endpoint by another interface", dev.Name, dev.Kind), "")
+	}
+	return nil
 }
 
 // tunnelKinds are kinds of links that are tunnels whatever the routes say.

@@ -31,7 +31,7 @@ type Link struct {
 	Parent    int
 	Ethernet  bool // ARP and a netdev hook see Ethernet frames
 	Addresses []netip.Prefix
-	Gateways  []netip.Addr // next hops of the main table's IPv4 routes by this link
+	Gateways  []netip.Addr // next hops of the main table's routes by this link
 }
 
 // dumpTries bounds the repeats of a dump that changes of the links cut short: a
@@ -55,14 +55,16 @@ func List(h *netlink.Handle) ([]Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
-	routes, err := whole(func() ([]netlink.Route, error) { return h.RouteList(nil, unix.AF_INET) })
-	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
-	}
 	gateways := map[int][]netip.Addr{}
-	for _, r := range routes {
-		if gw, ok := netip.AddrFromSlice(r.Gw); ok {
-			gateways[r.LinkIndex] = append(gateways[r.LinkIndex], gw.Unmap())
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		routes, err := whole(func() ([]netlink.Route, error) { return h.RouteList(nil, family) })
+		if err != nil {
+			return nil, fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range routes {
+			if gw, ok := netip.AddrFromSlice(r.Gw); ok {
+				gateways[r.LinkIndex] = append(gateways[r.LinkIndex], gw.Unmap())
+			}
 		}
 	}
 	links := make([]Link, 0, len(devices))
@@ -76,16 +78,16 @@ func List(h *netlink.Handle) ([]Link, error) {
 }
 
 // RouteTo returns the index of the link by which the host would send to addr,
-// without a mark and from no address yet. errors.Is tells why there is none:
+// with the firewall mark, 0 for none, and from no address yet. errors.Is tells why there is none:
 // unix.ENETUNREACH without a route, unix.EHOSTUNREACH for an unreachable route,
 // unix.EINVAL for a blackhole, unix.EACCES (which is os.ErrPermission too) for a
 // prohibit route.
-func RouteTo(h *netlink.Handle, addr netip.Addr) (oif int, err error) {
+func RouteTo(h *netlink.Handle, addr netip.Addr, mark uint32) (oif int, err error) {
 	addr = addr.Unmap()
 	if !addr.IsValid() {
 		return 0, errors.New("find route: no address")
 	}
-	routes, err := h.RouteGet(addr.WithZone("").AsSlice())
+	routes, err := h.RouteGetWithOptions(addr.WithZone("").AsSlice(), &netlink.RouteGetOptions{Mark: mark})
 	if err != nil {
 		return 0, fmt.Errorf("find route to %q: %w", addr, err)
 	}

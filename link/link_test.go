@@ -161,7 +161,7 @@ func TestRouteToTellsTheLinkOrWhyThereIsNone(t *testing.T) {
 	for addr, want := range map[string]int{
 		"192.0.2.9": veth, "2001:db8:1::9": veth, "10.8.0.1": tun, "::ffff:10.8.0.1": tun, "192.0.2.1": 1,
 	} {
-		if got, err := RouteTo(h, netip.MustParseAddr(addr)); err != nil || got != want {
+		if got, err := RouteTo(h, netip.MustParseAddr(addr), 0); err != nil || got != want {
 			t.Errorf("%s: %d, %v; want %d", addr, got, err, want)
 		}
 	}
@@ -169,11 +169,11 @@ func TestRouteToTellsTheLinkOrWhyThereIsNone(t *testing.T) {
 		"198.51.100.1": unix.ENETUNREACH, "2001:db8:2::1": unix.ENETUNREACH, "203.0.113.1": unix.EINVAL,
 		"203.0.113.2": os.ErrPermission, "203.0.113.3": unix.EHOSTUNREACH,
 	} {
-		if got, err := RouteTo(h, netip.MustParseAddr(addr)); !errors.Is(err, want) || got != 0 {
+		if got, err := RouteTo(h, netip.MustParseAddr(addr), 0); !errors.Is(err, want) || got != 0 {
 			t.Errorf("%s: %d, %v; want %v", addr, got, err, want)
 		}
 	}
-	if _, err := RouteTo(h, netip.Addr{}); err == nil {
+	if _, err := RouteTo(h, netip.Addr{}, 0); err == nil {
 		t.Error("no address has a route")
 	}
 }

@@ -26,6 +26,9 @@ type Conn struct {
 // CAP_NET_ADMIN and fails with an error that is os.ErrPermission without it.
 func Open() (*Conn, error) {
 	c, err := nftables.New(nftables.AsLasting())
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil, &UnsupportedError{Missing: []Feature{noNetlink}, Err: fmt.Errorf("open netfilter socket: %w", err)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open netfilter socket: %w", err)
 	}
@@ -93,7 +96,9 @@ func (c *Conn) transact(queue func(have Listing) error) error {
 		if err := queue(have); err != nil {
 			return errors.Join(err, c.discard())
 		}
+		fault.Point("nft.commit.before")
 		err = c.nft.FlushWithGenID(generation)
+		fault.Point("nft.commit.after")
 		if !errors.Is(err, unix.ERESTART) {
 			break
 		}

@@ -29,29 +29,67 @@ func (c *Conn) List() (Listing, error) {
 // belong to. It takes several dumps, between which anybody may change
 // something, so it starts again until the generation is the same at both ends.
 func (c *Conn) snapshot() (Listing, uint32, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return Listing{}, 0, fmt.Errorf("open netfilter socket: %w", err)
+	}
+	defer conn.Close()
 	for range tries {
-		before, err := c.nft.GetGen()
+		before, err := generation(conn)
 		if err != nil {
 			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
 		}
-		l, errList := list()
-		after, err := c.nft.GetGen()
+		l, errList := list(conn)
+		after, err := generation(conn)
 		if err != nil {
 			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
 		}
-		if before.ID == after.ID {
-			return l, before.ID, errList
+		if before == after {
+			return l, before, errList
 		}
 	}
 	return Listing{}, 0, fmt.Errorf("list tables %s: the ruleset changed during each of %d readings", rules.TableName, tries)
 }
 
-func list() (Listing, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+// generation is the number of the last change. The library's own reading
+// loses the errno, and with it what a process without privileges is told.
+func generation(conn *netlink.Conn) (id uint32, err error) {
+	answers, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN),
+			Flags: netlink.Request,
+		},
+		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
+	})
 	if err != nil {
-		return Listing{}, fmt.Errorf("open netfilter socket: %w", err)
+		return 0, err
 	}
-	defer conn.Close()
+	found := false
+	for _, m := range answers {
+		if len(m.Data) < 4 {
+			continue
+		}
+		a, err := netlink.NewAttributeDecoder(m.Data[4:])
+		if err != nil {
+			return 0, err
+		}
+		a.ByteOrder = binary.BigEndian
+		for a.Next() {
+			if a.Type() == unix.NFTA_GEN_ID {
+				id, found = a.Uint32(), true
+			}
+		}
+		if err := a.Err(); err != nil {
+			return 0, err
+		}
+	}
+	if !found {
+		return 0, errors.New("no generation in the answer")
+	}
+	return id, nil
+}
+
+func list(conn *netlink.Conn) (Listing, error) {
 	var l Listing
 	for _, f := range []rules.Family{rules.Inet, rules.Netdev} {
 		t, err := listTable(conn, f)

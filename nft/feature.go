@@ -24,6 +24,9 @@ type Feature struct {
 	need   func(lower.Table) bool // whether a table is made with it
 }
 
+// noNetlink is what a kernel or a sandbox lacks that has no netfilter socket.
+var noNetlink = Feature{Token: "netlink", Name: "netfilter netlink sockets", Since: "2.6.14", Module: "CONFIG_NETFILTER_NETLINK"}
+
 // Status is a feature and what the kernel said to it.
 type Status struct {
 	Feature

@@ -37,7 +37,7 @@ func (b *builder) output() Chain {
 	}
 	for _, name := range b.names {
 		if b.Profile == Full {
-			c.add("out-source-"+name, "an address of the LAN inside the tunnel tells who sends", RejectOther,
+			c.reject("out-source-"+name, "an address of the LAN inside the tunnel tells who sends",
 				onIface(Outgoing, name), FIB{SourceNotOnOutIface})
 		}
 		c.add("out-tunnel-"+name, "what the tunnel is for", Accept, onIface(Outgoing, name))
@@ -52,7 +52,7 @@ func (b *builder) output() Chain {
 		}
 		return c
 	}
-	c.Rules = append(c.Rules, upkeepOut()...)
+	c.Rules = append(c.Rules, upkeepOut(ndOut(), b.wires...)...)
 	for _, g := range b.Guests {
 		c.add("out-guest-"+g, "the host may reach its guests", Accept, onIface(Outgoing, g))
 	}
@@ -208,7 +208,7 @@ func (b *builder) fence(w Wire) Chain {
 		}
 		return c
 	}
-	c.Rules = append(c.Rules, upkeepOut()...)
+	c.Rules = append(c.Rules, upkeepOut(ndFence(w), w)...)
 	b.fenceAllowed(&c)
 	c.add("fence-end", "nothing else leaves by a wire", Drop)
 	return c

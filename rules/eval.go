@@ -36,12 +36,16 @@ type Packet struct {
 	Type     uint8 // of ICMP
 	Code     uint8
 	HopLimit uint8
-	Length   uint16 // of what follows the IPv6 header, in bytes
-	DHCPOp   uint8  // 1 or 2 in a well-formed DHCP message, else 0
-	ARPForm  bool   // ARP for IPv4 over Ethernet, request or reply, without freight
+	Length   uint16     // of what follows the IPv6 header, in bytes
+	DHCPOp   uint8      // 1 or 2 in a well-formed DHCP message, else 0
+	NDTarget netip.Addr // whom a solicitation or an advertisement is about
+	ARPForm  bool       // ARP for IPv4 over Ethernet, request or reply, without freight
 	ARPFrom  netip.Addr
 	ARPTo    netip.Addr
-	Trailing bool // a fragment that is not the first
+	// Trailing is a fragment that is not the first. Of IPv4, the kernel takes
+	// the bytes behind its header for ports or an ICMP type all the same
+	// (measured on Linux 6.18): SrcPort, DstPort, Type and Code are those bytes.
+	Trailing bool
 
 	Socket bool // whether a socket made it; UID and Cgroup count only then
 	UID    uint32
@@ -136,10 +140,12 @@ func (p Packet) is(ipv6 bool) bool {
 	return p.ether() == 0x0800
 }
 
-// hasPorts: the first fragment of TCP or UDP.
 func (p Packet) hasPorts() bool {
-	return !p.Trailing && (p.Proto == ProtoTCP || p.Proto == ProtoUDP)
+	return p.hasTransport() && (p.Proto == ProtoTCP || p.Proto == ProtoUDP)
 }
+
+// hasTransport: an IPv6 fragment that is not the first has none.
+func (p Packet) hasTransport() bool { return !(p.Trailing && p.is(true)) }
 
 func (p Packet) end(s Side) (netip.Addr, uint16) {
 	if s == Src {
@@ -189,11 +195,12 @@ func (t Table) holds(m Match, p Packet) bool {
 		if m.IPv6 {
 			proto = ProtoICMPv6
 		}
-		return p.Proto == proto && !p.Trailing && slices.Contains(m.Types, p.Type) && (m.AnyCode || p.Code == 0)
+		return p.Proto == proto && p.hasTransport() && slices.Contains(m.Types, p.Type) && (m.AnyCode || p.Code == 0)
 	case NDForm:
-		return p.is(true) && p.HopLimit == 255 && (m.AnyLength || p.Length <= NDMaxLength)
+		return p.is(true) && !p.Trailing && p.HopLimit == 255 && (m.AnyLength || p.Length <= NDMaxLength) &&
+			(!m.Target.IsValid() || m.Target.Contains(p.NDTarget))
 	case DHCPForm:
-		return p.DHCPOp == m.Op
+		return p.is(false) && !p.Trailing && p.DHCPOp == m.Op
 	case ARPForm:
 		return p.ARPForm
 	case ARPSender:

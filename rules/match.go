@@ -91,12 +91,20 @@ type (
 	}
 
 	// NDForm is the form that RFC 4861 demands of neighbour discovery: hop
-	// limit 255, so that nothing routed is taken for it, and, unless
-	// AnyLength is set, a length that has no room for freight. A router's
+	// limit 255, so that nothing routed is taken for it, no extension header,
+	// so that no fragment is (RFC 6980), and, unless AnyLength is set, a
+	// length that has no room for freight. A router's
 	// advertisement may be long: prefixes, resolvers and domains (RFC 8106).
-	NDForm struct{ AnyLength bool }
+	// Target, if it is valid, holds the address that a solicitation or an
+	// advertisement is about.
+	NDForm struct {
+		AnyLength bool
+		Target    netip.Prefix
+	}
 
-	// DHCPForm is a BOOTP message with DHCP's magic cookie (RFC 2131).
+	// DHCPForm is a BOOTP message with DHCP's magic cookie (RFC 2131) in an
+	// IPv4 packet without options that is no fragment: the kernel takes the
+	// bytes of a later one for ports.
 	DHCPForm struct{ Op uint8 }
 
 	// ARPForm is ARP for IPv4 over Ethernet, a request or a reply, without

@@ -72,10 +72,13 @@ func (s Service) id() string {
 // what a chain's name may not.
 func fenceName(w Wire) string { return fmt.Sprintf("fence_%d", w.Index) }
 
-// arpTargets are the neighbours that a wire can have.
-func arpTargets(w Wire) []netip.Prefix {
-	return byFamily(Dst, slices.Concat(w.OnLink, neverPublic))[0].Prefixes
-}
+// arpTargets and ndTargets are the neighbours that a wire can have.
+func arpTargets(w Wire) []netip.Prefix { return neighbours(w)[0].Prefixes }
+
+func ndTargets(w Wire) []netip.Prefix { return neighbours(w)[1].Prefixes }
+
+// neighbours are those of IPv4, then those of IPv6: neverPublic has both.
+func neighbours(w Wire) []Addr { return byFamily(Dst, slices.Concat(w.OnLink, neverPublic)) }
 
 func ipv4Only(addrs []netip.Addr) []netip.Addr {
 	var out []netip.Addr

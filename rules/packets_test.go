@@ -41,10 +41,18 @@ func icmp(dev, src, dst string, kind, code uint8) rules.Packet {
 	return p
 }
 
-// nd is a message of neighbour discovery as the kernel makes it: no socket of a program.
+// nd is a message of neighbour discovery as the kernel makes it: no socket of
+// a program. It is about a neighbour.
 func nd(dev, src, dst string, kind uint8) rules.Packet {
 	p := ip(dev, rules.ProtoICMPv6, src, dst)
 	p.Type, p.HopLimit, p.Length, p.Socket = kind, 255, 32, false
+	p.NDTarget = netip.MustParseAddr("fe80::1")
+	return p
+}
+
+// about says whom a message of neighbour discovery is about.
+func about(target string, p rules.Packet) rules.Packet {
+	p.NDTarget = netip.MustParseAddr(target)
 	return p
 }
 
@@ -111,7 +119,7 @@ func trace(rs rules.Ruleset, p rules.Packet) []rules.Decision {
 	for _, name := range ways[p.Path] {
 		d := alone(rs, func(c rules.Chain) bool {
 			return c.Name == name || (name == "fence" && c.Hook == rules.Egress)
-		}).Eval(p)
+		}).Eval(p) // the fence is that of the packet's wire
 		if d.Chain == "" {
 			continue // no fence on this wire
 		}

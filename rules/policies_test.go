@@ -84,7 +84,9 @@ func split() rules.Policy {
 }
 
 func lock() rules.Policy {
-	return rules.Policy{Wires: []rules.Wire{{Name: "eth0", Index: 2}}}
+	return rules.Policy{Wires: []rules.Wire{
+		{Name: "eth0", Index: 2}, {Name: "wlan0", Index: 3, OnLink: prefixes("198.51.100.0/24", "2001:db8:1::/64")},
+	}}
 }
 
 // policies are those of the goldens and of the table of packets.

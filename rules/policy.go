@@ -78,8 +78,8 @@ type Tunnel struct {
 type Wire struct {
 	Name  string
 	Index int // names the fence's chain; 1 or more
-	// OnLink is what ARP may ask for beside never-public ranges: the wire's
-	// own prefixes and its gateways. Only IPv4 counts.
+	// OnLink is what ARP and neighbour discovery may ask for beside
+	// never-public ranges: the wire's own prefixes and its gateways.
 	OnLink []netip.Prefix
 }
 
@@ -141,6 +141,11 @@ func (p Policy) Validate() error {
 			return fmt.Errorf("wire %q: index %d is that of %q", w.Name, w.Index, was)
 		}
 		indexes[w.Index] = w.Name
+		for _, x := range w.OnLink {
+			if !x.IsValid() || x.Addr().Is4In6() {
+				return fmt.Errorf("wire %q: %s is not a prefix of addresses in a packet", w.Name, x)
+			}
+		}
 	}
 	for _, c := range p.Carriers {
 		if err := c.validate(); err != nil {

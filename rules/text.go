@@ -130,12 +130,13 @@ func matchText(m Match, f Family) string {
 		}
 		return s
 	case NDForm:
-		if m.AnyLength {
-			return "ip6 hoplimit 255"
+		s := "ip6 nexthdr 58 ip6 hoplimit 255"
+		if !m.AnyLength {
+			s += fmt.Sprintf(" ip6 length <= %d", NDMaxLength)
 		}
-		return fmt.Sprintf("ip6 hoplimit 255 ip6 length <= %d", NDMaxLength)
+		return s + targetText(m.Target)
 	case DHCPForm:
-		return fmt.Sprintf("@th,%d,8 %d @th,%d,32 0x%08x", DHCPOpOffset*8, m.Op, DHCPCookieOffset*8, DHCPCookie)
+		return fmt.Sprintf("ip hdrlength 5 ip frag-off & 0x3fff == 0 @th,%d,8 %d @th,%d,32 0x%08x", DHCPOpOffset*8, m.Op, DHCPCookieOffset*8, DHCPCookie)
 	case ARPForm:
 		return "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } meta length <= " + strconv.Itoa(ARPMaxLength)
 	case ARPSender:
@@ -160,10 +161,27 @@ const (
 	// NDMaxLength has room for a solicitation, its link-layer address and a
 	// nonce (RFC 3971, RFC 7527), in bytes behind the IPv6 header.
 	NDMaxLength = 72
+	// NDTargetOffset is that of the target from the ICMPv6 header, in bytes (RFC 4861).
+	NDTargetOffset = 8
 	// ARPMaxLength is the frame that the kernel makes, Ethernet header
 	// included (RFC 826); drivers pad it behind the fence.
 	ARPMaxLength = 14 + 28
 )
+
+// allOnes under a prefix's length is its mask.
+var allOnes = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+
+// targetText compares the target as bytes: nft 1.0.6 has no word for it.
+func targetText(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	at := fmt.Sprintf(" @th,%d,128", NDTargetOffset*8)
+	if !p.IsSingleIP() {
+		at += fmt.Sprintf(" & 0x%x ==", netip.PrefixFrom(allOnes, p.Bits()).Masked().Addr().AsSlice())
+	}
+	return fmt.Sprintf("%s 0x%x", at, p.Masked().Addr().AsSlice())
+}
 
 func (q Question) text() string {
 	return [...]string{

@@ -1,5 +1,7 @@
 package rules
 
+import "slices"
+
 // Ports and message types of link upkeep.
 const (
 	portDHCPServer   = 67  // RFC 2131
@@ -19,18 +21,44 @@ const (
 
 func port(side Side, p uint16) Port { return Port{side, []PortRange{{p, p}}} }
 
-// upkeepOut is what keeps the link alive, outwards. Multicast listener
-// reports are not part of it: they tell the LAN what the host listens to.
-func upkeepOut() []Rule {
-	return []Rule{
+// upkeepOut is what keeps the links alive, outwards. Multicast listener
+// reports are not part of it: they tell the LAN what the host listens to. A
+// DHCP server is asked by broadcast, or where neighbours or relays are.
+func upkeepOut(nd []Rule, wires ...Wire) []Rule {
+	servers := []prefix{everybody}
+	for _, w := range wires {
+		servers = append(servers, w.OnLink...)
+	}
+	return append([]Rule{
 		{"out-dhcp", "the wire's own address is leased", []Match{
-			L4{[]uint8{ProtoUDP}}, port(Src, portDHCPClient), port(Dst, portDHCPServer), DHCPForm{bootRequest}}, Accept},
+			byFamily(Dst, slices.Concat(servers, neverPublic))[0], L4{[]uint8{ProtoUDP}}, port(Src, portDHCPClient), port(Dst, portDHCPServer), DHCPForm{bootRequest}}, Accept},
 		{"out-dhcpv6", "the same for IPv6, to all servers on the link", []Match{
 			Addr{Src, []prefix{linkLocal6}}, Addr{Dst, []prefix{dhcpv6Servers}},
 			L4{[]uint8{ProtoUDP}}, port(Src, portDHCPv6Client), port(Dst, portDHCPv6Server)}, Accept},
-		{"out-nd", "without neighbour discovery no carrier over IPv6", []Match{
-			ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept},
+	}, nd...)
+}
+
+// ndOut is neighbour discovery by the host itself.
+func ndOut() []Rule {
+	return []Rule{{"out-nd", "without neighbour discovery no carrier over IPv6", []Match{
+		ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept}}
+}
+
+// ndFence is neighbour discovery by whoever sends: as with ARP, only neighbours
+// may be asked for, or the question tells where to.
+func ndFence(w Wire) []Rule {
+	solicit := ICMP{IPv6: true, Types: []uint8{icmpv6NeighbourSolicit}}
+	list := []Rule{
+		{"fence-nd", "without neighbour discovery no carrier over IPv6", []Match{
+			ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept},
+		{"fence-nd-own", "an address is taken when nobody else has it (RFC 4862)", []Match{
+			Addr{Src, []prefix{nobody6}}, solicit, NDForm{}}, Accept},
 	}
+	for _, p := range ndTargets(w) {
+		list = append(list, Rule{"fence-nd-" + p.String(), "who asks for a public address tells where to", []Match{
+			solicit, NDForm{Target: p}}, Accept})
+	}
+	return list
 }
 
 // upkeepIn is its answers.

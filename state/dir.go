@@ -199,7 +199,9 @@ func (d *directory) sweep() error {
 }
 
 func (d *directory) remove(name string) error {
+	fault.Point("state.remove.before")
 	err := unix.Unlinkat(d.fd(), name, 0)
+	fault.Point("state.remove.after")
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/lab"
+	"github.com/vpnguard/vpnguard/lab/openvpn"
+	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/rules"
 )
@@ -78,6 +80,57 @@ func BenchmarkOutput(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkTunnel compares packets per second through the host's OpenVPN
+// tunnel, both ways, unsealed, sealed, and sealed with 10,000 endpoints.
+func BenchmarkTunnel(b *testing.B) {
+	s := newSceneFor(b, "", 10*time.Minute)
+	srv := openvpn.Server{Ping: 10 * time.Second, Restart: time.Minute}
+	s.serve(srv)
+	c := openvpn.Client{Remotes: remotes(srv)}
+	client, err := c.Start(s.ctx, s.lab, s.pki)
+	must(b, err)
+	must(b, client.WaitUp(s.ctx, 1))
+	up := []string{"up", "--dev", "tun0", "--owner", "0", "--endpoint", srv.Endpoint().String() + "/udp"}
+	many := slices.Clone(up)
+	for i := range 9999 {
+		many = append(many, "--endpoint", fmt.Sprintf("198.18.%d.%d:1194/udp", i/250, 1+i%250))
+	}
+	kinds := []struct {
+		name string
+		up   []string
+	}{{"open", nil}, {"1 endpoint", up}, {"10000 endpoints", many}}
+	for b.Loop() {
+		took := map[string][]time.Duration{}
+		for range tunnelRounds {
+			for _, k := range kinds {
+				if k.up != nil {
+					s.must(0, k.up...)
+				}
+				start := time.Now()
+				must(b, s.lab.Transfer(s.ctx, s.user, site.Public, tunnelBytes))
+				took[k.name] = append(took[k.name], time.Since(start))
+				if k.up != nil {
+					s.must(0, "down")
+				}
+			}
+		}
+		open := median(took["open"])
+		for _, k := range kinds[1:] {
+			sealed := median(took[k.name])
+			pps := func(d time.Duration) float64 { return 2 * tunnelBytes / tunnelSegment / d.Seconds() }
+			b.Logf("through the tunnel, %-15s %6.0f packets/s, open %6.0f packets/s, ratio %.3f (medians of %d)",
+				k.name, pps(sealed), pps(open), open.Seconds()/sealed.Seconds(), tunnelRounds)
+			b.ReportMetric(open.Seconds()/sealed.Seconds(), "tunnel-ratio-"+strings.Fields(k.name)[0])
+		}
+	}
+}
+
+const (
+	tunnelRounds  = 21
+	tunnelBytes   = 20 << 20 // each way
+	tunnelSegment = 1300     // bytes of TCP payload in a packet, about
+)
 
 // benchPackets are sent in one measurement, about a tenth of a second.
 const benchPackets = 60000

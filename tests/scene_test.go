@@ -62,10 +62,13 @@ type scene struct {
 // sceneTime bounds one test, life-cycle tests included.
 const sceneTime = 150 * time.Second
 
-func newScene(t testing.TB, tags string) *scene {
+func newScene(t testing.TB, tags string) *scene { return newSceneFor(t, tags, sceneTime) }
+
+// newSceneFor is newScene for a test that needs longer than others.
+func newSceneFor(t testing.TB, tags string, limit time.Duration) *scene {
 	t.Helper()
 	exe := binary(t, tags)
-	ctx, cancel := context.WithTimeout(context.Background(), sceneTime)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	l, err := lab.New(ctx, lab.Options{})
 	if err != nil {

@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
 )
-
-// lockAllowance is what a call may wait for another one on top of its own work.
-const lockAllowance = 30 * time.Second
 
 type downCommand struct {
 	Dev  endpoint.IfName `help:"Tunnel device of the session." placeholder:"IF" xor:"which"`
@@ -25,6 +21,9 @@ type downCommand struct {
 
 // Run ends a session if the user stopped it, and notes a restart otherwise.
 func (c *downCommand) Run(ctx context.Context, w *world) error {
+	if err := noFlag(c.Args); err != nil {
+		return err
+	}
 	conf, err := w.configuration()
 	if err != nil {
 		return err

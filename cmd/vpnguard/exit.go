@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
@@ -54,6 +55,8 @@ func classify(err error) (code int, hint string) {
 		return exitUsage, "nothing was changed; the server or the client's configuration gave this value: refuse it there (OpenVPN: pull-filter) or correct it"
 	case errors.Is(err, guard.ErrDrift):
 		return exitDrift, "`vpnguard status` says what differs"
+	case errors.As(err, &unsupported) && slices.ContainsFunc(unsupported.Missing, func(f nft.Feature) bool { return f.Token == "egress" }):
+		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce; with fence = \"off\" in the configuration, packet sockets and macvlan children are not stopped and all else is"
 	case errors.As(err, &unsupported):
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce"
 	case errors.Is(err, os.ErrPermission):

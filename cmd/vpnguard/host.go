@@ -19,12 +19,12 @@ import (
 func (w *world) host() (*guard.Guard, func(), error) {
 	filter, err := nft.Open()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
 	}
 	h, err := netlink.NewHandle()
 	if err != nil {
 		_ = filter.Close()
-		return nil, nil, fmt.Errorf("open route socket: %w", err)
+		return nil, nil, &guard.StateError{Err: fmt.Errorf("open route socket: %w", err), State: "nothing was changed"}
 	}
 	g := &guard.Guard{
 		Filter:   filter,
@@ -51,4 +51,6 @@ type links struct{ handle *netlink.Handle }
 
 func (l links) List() ([]link.Link, error) { return link.List(l.handle) }
 
-func (l links) RouteTo(addr netip.Addr) (int, error) { return link.RouteTo(l.handle, addr) }
+func (l links) RouteTo(addr netip.Addr, mark uint32) (int, error) {
+	return link.RouteTo(l.handle, addr, mark)
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/vpnguard/vpnguard/config"
@@ -32,6 +33,9 @@ type upCommand struct {
 
 // Run seals the session that the environment, the arguments or the flags tell of.
 func (c *upCommand) Run(ctx context.Context, w *world) error {
+	if err := noFlag(c.Args); err != nil {
+		return err
+	}
 	conf, err := w.configuration()
 	if err != nil {
 		return err
@@ -66,8 +70,6 @@ func (c *upCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, conf.ResolveTimeout+lockAllowance)
-	defer cancel()
 	res, err := g.Up(ctx, r, c.DryRun)
 	if err != nil {
 		return err
@@ -86,12 +88,21 @@ func (c *upCommand) Run(ctx context.Context, w *world) error {
 	return nil
 }
 
+// noFlag refuses a flag that is not known: what clients add to their hooks
+// never begins with a hyphen, so it is the user's own and misspelt.
+func noFlag(args []string) error {
+	if len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		return &usageError{fmt.Errorf("unknown flag %s", strconv.QuoteToASCII(args[0])), "see `vpnguard --help`"}
+	}
+	return nil
+}
+
 // request joins flags, environment and configuration, in this order of strength.
 func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (guard.Request, error) {
 	r := guard.Request{
 		Client: call.Client, Dev: call.Dev, Split: call.Redirect == hook.RedirectNone && call.Event == hook.EventRoutes,
 		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
-		Settings: settings(conf), Bootstrap: conf.BootstrapDNS,
+		Settings: settings(conf), Bootstrap: conf.BootstrapDNS, ResolveTimeout: conf.ResolveTimeout,
 	}
 	if !byHand {
 		r.PID = clientPID(call)

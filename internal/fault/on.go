@@ -44,6 +44,9 @@ func Refuse(name string) error {
 	if !ok || point != name {
 		return nil
 	}
+	if errno == "EOPNOTSUPP" { // the table below calls 95 ENOTSUP
+		return unix.EOPNOTSUPP
+	}
 	for e := unix.Errno(1); e < 134; e++ {
 		if unix.ErrnoName(e) == errno {
 			return e

@@ -83,8 +83,10 @@ func (s Server) config(pki PKI) string {
 // packets would be another one.
 const common = "data-ciphers AES-256-GCM\ndisable-dco\nverb 3\nauth-nocache\n"
 
-// A Client is an OpenVPN client in the laboratory's client node, on tun0.
+// A Client is an OpenVPN client in the laboratory's client node.
 type Client struct {
+	// Number of the client, for several at once: the device is tunNUMBER.
+	Number  int
 	Remotes []netip.AddrPort
 	Proto   string // udp (empty) or tcp
 	// User, with group nogroup, is what it drops to. Empty stays root.
@@ -97,13 +99,13 @@ type Client struct {
 
 // Start starts the client. It does not wait: see [Process.WaitUp].
 func (c Client) Start(ctx context.Context, l *lab.Lab, pki PKI) (*Process, error) {
-	return start(ctx, l, l.Client, "client", c.Config(pki))
+	return start(ctx, l, l.Client, fmt.Sprintf("client%d", c.Number), c.Config(pki))
 }
 
 // Config is the client's configuration file.
 func (c Client) Config(pki PKI) string {
 	b := &strings.Builder{}
-	b.WriteString("client\ndev tun0\ndev-type tun\nnobind\nremote-cert-tls server\npersist-key\n")
+	fmt.Fprintf(b, "client\ndev tun%d\ndev-type tun\nnobind\nremote-cert-tls server\npersist-key\n", c.Number)
 	// Short waits, so that a fail-over takes seconds.
 	b.WriteString("connect-retry 1 1\nserver-poll-timeout 3\nscript-security 2\n")
 	for _, r := range c.Remotes {

@@ -157,16 +157,31 @@ func (w *writer) icmp(m rules.ICMP) {
 
 func (w *writer) ndForm(m rules.NDForm) {
 	w.bindFamily(true)
+	w.network(6, 1)
+	w.equal([]byte{rules.ProtoICMPv6})
 	w.network(7, 1)
 	w.equal([]byte{255})
-	if m.AnyLength {
-		return
+	if !m.AnyLength {
+		w.network(4, 2)
+		w.put(&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: be16(rules.NDMaxLength)})
 	}
-	w.network(4, 2)
-	w.put(&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: be16(rules.NDMaxLength)})
+	if m.Target.IsValid() {
+		w.transport(rules.NDTargetOffset, 16)
+		if !m.Target.IsSingleIP() {
+			w.masked(mask(m.Target))
+		}
+		w.equal(m.Target.Masked().Addr().AsSlice())
+	}
 }
 
 func (w *writer) dhcpForm(m rules.DHCPForm) {
+	w.bindFamily(false)
+	w.network(0, 1)
+	w.masked([]byte{0x0f})
+	w.equal([]byte{5})
+	w.network(6, 2)
+	w.masked([]byte{0x3f, 0xff})
+	w.equal([]byte{0, 0})
 	w.transport(rules.DHCPOpOffset, 1)
 	w.equal([]byte{m.Op})
 	w.transport(rules.DHCPCookieOffset, 4)
