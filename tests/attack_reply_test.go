@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/vpnguard/vpnguard/lab/openvpn"
 	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
@@ -15,21 +16,26 @@ const servicePort = "4000"
 // A probe from the internet to the host's real address must not be answered
 // through the tunnel: that would join the two addresses (ValdikSS).
 func TestAProbeAtTheRealAddressIsNotAnsweredThroughTheTunnel(t *testing.T) {
-	for _, sealed := range []bool{false, true} {
-		name := map[bool]string{false: "guard off", true: "sealed"}[sealed]
-		t.Run(name, func(t *testing.T) {
-			s := newScene(t, "")
-			s.serve(quietServer)
+	splitQuiet := splitServer()
+	splitQuiet.Ping, splitQuiet.Restart = quietServer.Ping, quietServer.Restart
+	for _, c := range []struct {
+		name    string
+		srv     openvpn.Server
+		connect func(*scene, openvpn.Client) *openvpn.Process
+		sealed  bool
+	}{
+		{"guard off", quietServer, (*scene).bare, false}, {"sealed", quietServer, (*scene).connect, true},
+		{"guard off, split", splitQuiet, (*scene).bare, false}, {"sealed, split", splitQuiet, (*scene).connectSplit, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, sealed := newScene(t, ""), c.sealed
+			s.serve(c.srv)
 			s.portForwarded()
 			s.newLinksAreSilent()
 			s.job(s.lab.Client, "serve", servicePort)
-			if sealed {
-				s.connect(clientOf(quietServer))
-			} else {
-				s.bare(clientOf(quietServer))
-			}
+			c.connect(s, clientOf(c.srv))
 			s.alive("before the probes")
-			policy := s.policy(quietServer)
+			policy := s.policy(c.srv)
 			s.quiet(policy)
 			for _, way := range [][3]string{
 				{"udp", site.Public.String(), site.WAN.String()}, {"tcp", site.Public.String(), site.WAN.String()},

@@ -18,10 +18,9 @@ func splitServer(push ...string) openvpn.Server {
 	return openvpn.Server{Split: true, Push: append([]string{"route 8.8.8.0 255.255.255.0", "route-ipv6 2001:db8:80::/48"}, push...)}
 }
 
-// split connects with the hook line of a split tunnel.
-func (s *scene) split(srv openvpn.Server) *openvpn.Process {
+// connectSplit connects with the hook line of a split tunnel.
+func (s *scene) connectSplit(c openvpn.Client) *openvpn.Process {
 	s.Helper()
-	c := clientOf(srv)
 	c.Up, c.Down = s.exe+" up --profile split", s.exe+" down"
 	return s.bare(c)
 }
@@ -66,7 +65,7 @@ func TestSplitKeepsItsPrefixesInTheTunnelAndTheRestInClear(t *testing.T) {
 		s := newScene(t, "")
 		s.serve(srv)
 		before := s.snapshot()
-		client := s.split(srv)
+		client := s.connectSplit(clientOf(srv))
 		s.must(0, "status")
 		s.splitWorks(srv)
 		s.splitIsTight(srv, "with the tunnel up")
@@ -81,7 +80,7 @@ func TestSplitKeepsItsPrefixesInTheTunnelAndTheRestInClear(t *testing.T) {
 		s := newScene(t, "")
 		s.serve(srv)
 		before := s.snapshot()
-		client := s.split(srv)
+		client := s.connectSplit(clientOf(srv))
 		s.splitWorks(srv)
 		if _, err := client.Stop(s.ctx); err != nil {
 			t.Fatal(err)
@@ -161,7 +160,7 @@ func TestSplitRefusesTheLANsResolverIfTheSessionHasOne(t *testing.T) {
 			srv := splitServer(c.push...)
 			s := newScene(t, "")
 			s.serve(srv)
-			s.split(srv)
+			s.connectSplit(clientOf(srv))
 			policy := s.policy(srv)
 			for _, name := range asks {
 				if !c.resolver {
@@ -198,7 +197,7 @@ func TestSplitHidesTheTunnelAddressFromTheLAN(t *testing.T) {
 		s.serve(srv)
 		s.newLinksAreSilent()
 		if sealed {
-			s.split(srv)
+			s.connectSplit(clientOf(srv))
 		} else {
 			s.bare(clientOf(srv))
 		}
@@ -211,5 +210,32 @@ func TestSplitHidesTheTunnelAddressFromTheLAN(t *testing.T) {
 			}
 		}
 		s.alive("after the attacks")
+	}
+}
+
+// A guest is led by the same routes, past the output chain.
+func TestSplitKeepsAGuestOutOfItsPrefixesOnTheWire(t *testing.T) {
+	srv := splitServer()
+	inside := []string{"udp-public", "tcp-public", "icmp-public", "udp-public-v6", "tcp-public-v6", "raw-ip"}
+	server := []string{"udp-server", "tcp-server", "icmp-server", "udp-carrier-port", "tcp-carrier-port"}
+	for _, sealed := range []bool{false, true} {
+		s := newScene(t, "")
+		s.serve(srv)
+		if err := s.lab.EnableGuest(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+		connect, try := s.bare, s.shows
+		if sealed {
+			connect, try = s.connectSplit, s.silent
+		}
+		client, policy := connect(clientOf(srv)), s.policy(srv)
+		for _, name := range server {
+			try(s.lab.Guest, s.asUser(name), probe.Order{Name: name}, policy)
+		}
+		s.guestUsesTheTunnel()
+		s.killed(client)
+		for _, name := range append(inside, server...) {
+			try(s.lab.Guest, s.asUser(name), probe.Order{Name: name}, policy)
+		}
 	}
 }
