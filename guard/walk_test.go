@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	walks     = 20
+	walks     = 12
 	walkSteps = 100
 )
 

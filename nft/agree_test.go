@@ -84,6 +84,7 @@ func (b *bench) try(x trial) (bool, error) {
 	case rules.Forwarded:
 		_, err := unix.Write(b.guest, ethernet(b.macs["gst0"], b.macs["gst1"], etherOf(p), packetOf(p, nonce)))
 		return b.shown(p.Out, nonce), err
+	case rules.FromHost:
 	}
 	return b.fromHost(p, nonce)
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,9 +10,31 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // What a test does to the client's world.
+
+// carries demands that the tunnel works. Without the hooks it is no more than
+// a start, and on a busy machine a first try may get lost.
+func (l *life) carries() {
+	l.Helper()
+	if l.guarded {
+		l.try(l.lab.TunnelWorks(l.ctx, l.user, site.Server, site.Server6))
+		return
+	}
+	for {
+		ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
+		err := l.lab.TunnelWorks(ctx, l.user, site.Server, site.Server6)
+		cancel()
+		if err == nil {
+			return
+		}
+		l.Logf("again, for the tunnel did not work: %v\n%s", err, l.servers[0].Log())
+		l.pause("the tunnel works")
+	}
+}
 
 // severed drops everything between the client's LAN and the internet, both ways.
 const severed = `

@@ -172,7 +172,7 @@ func (l *life) hookLine(given, command string) string {
 func (l *life) send() {
 	l.Helper()
 	if !l.event.routeless {
-		l.try(l.lab.TunnelWorks(l.ctx, l.user, site.Server, site.Server6))
+		l.carries()
 	}
 	mark, err := l.lab.Capture().Mark(l.ctx)
 	l.try(err)
@@ -218,7 +218,7 @@ func (l *life) up(n int) {
 func (l *life) works() {
 	l.Helper()
 	l.is("sealed")
-	l.try(l.lab.TunnelWorks(l.ctx, l.user, site.Server, site.Server6))
+	l.carries()
 }
 
 // away waits, while the client is away, until its absence shows: without a
