@@ -76,8 +76,8 @@ func (g *Guard) undo(before Record, found bool, cause error) error {
 	if saved != nil {
 		return &StateError{fmt.Errorf("%w; and the record could not be put back: %w", cause, saved), "nothing was enforced anew"}
 	}
-	if found && before.Phase == Steady && len(before.Sessions) > 0 {
-		return &StateError{cause, "the host is sealed as it was before"}
+	if found && before.Phase == Steady && !before.idle() {
+		return &StateError{cause, "the host is closed as it was before"}
 	}
 	return &StateError{cause, "the host is as it was before: open"}
 }

@@ -41,7 +41,7 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 		for _, dev := range gone {
 			res.Done = append(res.Done, fmt.Sprintf("session %q ended", dev))
 		}
-		if len(next.Sessions) == 0 {
+		if next.idle() {
 			res.State = Open
 			res.Warnings, err = g.open(rec)
 			return err

@@ -80,6 +80,7 @@ type Guard struct {
 	Filter   Filter
 	Knobs    Knobs
 	Journal  Journal
+	Kept     Journal // of the lock, on a disk that outlives a boot
 	Links    Links
 	Clients  Clients
 	Resolver Resolver

@@ -15,6 +15,7 @@ type Plan struct {
 	Record  Record
 	Ruleset rules.Ruleset
 	Changes []sysctl.Change // beyond those that the record knew
+	Damage  error           // what could not be read, so that the plan is stricter
 }
 
 // plan completes the record with the host's links and knobs as they are now.
@@ -22,7 +23,7 @@ type Plan struct {
 func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	rec.Wires = nil
 	var names []string
-	for _, w := range link.Wires(links, rec.tunnels(), rec.Settings.Guests) {
+	for _, w := range link.Wires(links, rec.tunnels(), rec.settings().Guests) {
 		rec.Wires = append(rec.Wires, rules.Wire{Name: w.Name, Index: w.Index, OnLink: onLink(w)})
 		names = append(names, w.Name)
 	}

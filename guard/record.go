@@ -28,6 +28,7 @@ const (
 type Record struct {
 	Phase       Phase           `json:"phase"`
 	Sessions    []Session       `json:"sessions"`
+	Lock        *Lock           `json:"lock"` // nil: not locked
 	Settings    Settings        `json:"settings"`
 	Wires       []rules.Wire    `json:"wires"`
 	Knobs       []sysctl.Change `json:"knobs"`       // with the values to restore
@@ -80,10 +81,40 @@ func (g *Guard) load() (rec Record, found bool, err error) {
 		"nothing was changed; rules that are in force stay; `vpnguard recover` opens the host and keeps the file for inspection"}
 }
 
-// policy is what the record's sessions add up to. Any full session makes it full.
+// idle reports whether nothing is to be enforced.
+func (r Record) idle() bool { return len(r.Sessions) == 0 && r.Lock == nil }
+
+// settings are those of sessions and lock together: what either allows.
+func (r Record) settings() Settings {
+	s := r.Settings
+	if r.Lock == nil {
+		return s
+	}
+	if len(r.Sessions) == 0 {
+		return r.Lock.Settings
+	}
+	l := r.Lock.Settings
+	return Settings{
+		LAN: s.LAN || l.LAN, NoFence: s.NoFence || l.NoFence,
+		AllowIn: union(s.AllowIn, l.AllowIn), Guests: union(s.Guests, l.Guests),
+	}
+}
+
+func union[T comparable](a, b []T) []T {
+	out := slices.Clone(a)
+	for _, v := range b {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// policy is what lock and sessions add up to. A lock or a full session makes it full.
 func (r Record) policy() rules.Policy {
-	p := rules.Policy{Profile: rules.Split, LAN: r.Settings.LAN, AllowIn: r.Settings.AllowIn, Guests: r.Settings.Guests}
-	if !r.Settings.NoFence {
+	s := r.settings()
+	p := rules.Policy{Profile: rules.Split, LAN: s.LAN, AllowIn: s.AllowIn, Guests: s.Guests}
+	if !s.NoFence {
 		p.Wires = r.Wires
 	}
 	for _, s := range r.Sessions {
@@ -91,9 +122,13 @@ func (r Record) policy() rules.Policy {
 			p.Profile = rules.Full
 		}
 		p.Tunnels = append(p.Tunnels, s.tunnel())
-		p.Carriers = append(p.Carriers, s.carriers()...)
+		p.Carriers = append(p.Carriers, carriers(s.Owner, s.Endpoints, s.Bootstrap))
 	}
-	if len(r.Sessions) == 0 {
+	if r.Lock != nil {
+		p.Profile = rules.Full
+		p.Carriers = append(p.Carriers, carriers(r.Lock.Owner, r.Lock.Endpoints, r.Lock.Bootstrap))
+	}
+	if r.idle() {
 		p.Profile = rules.Full
 	}
 	return p
@@ -109,14 +144,15 @@ func (s Session) tunnel() rules.Tunnel {
 	return t
 }
 
-func (s Session) carriers() []rules.Carrier {
-	ends := slices.Clone(s.Endpoints)
-	for _, a := range s.Bootstrap {
+// carriers lets the owner reach its endpoints and the resolver that finds them.
+func carriers(o rules.Owner, ends []endpoint.Endpoint, bootstrap []netip.Addr) rules.Carrier {
+	ends = slices.Clone(ends)
+	for _, a := range bootstrap {
 		for _, p := range []endpoint.Proto{endpoint.UDP, endpoint.TCP} {
 			ends = append(ends, endpoint.Endpoint{Addr: netip.AddrPortFrom(a, 53), Proto: p})
 		}
 	}
-	return []rules.Carrier{{Owner: s.Owner, Endpoints: ends}}
+	return rules.Carrier{Owner: o, Endpoints: ends}
 }
 
 func (r Record) session(dev string) (int, bool) {

@@ -49,7 +49,10 @@ func (g *Guard) settle(res *Result, rec Record) error {
 		}
 		return !lives
 	})
-	if len(next.Sessions) > 0 {
+	if next.Lock != nil {
+		res.Done = append(res.Done, "the lock stays on (vpnguard unlock takes it off)")
+	}
+	if !next.idle() {
 		rec, err := g.reapply(next)
 		res.State = rec.state()
 		return err

@@ -19,10 +19,11 @@ const (
 	Open                    // nothing is enforced
 	Connecting              // closed; every session's client reconnects
 	Sealed                  // closed but for the tunnels
+	Locked                  // closed, with no session
 )
 
 func (s State) String() string {
-	return [...]string{"blocked", "open", "connecting", "sealed"}[s]
+	return [...]string{"blocked", "open", "connecting", "sealed", "locked"}[s]
 }
 
 // MarshalText is the state's name.
@@ -33,8 +34,10 @@ func (r Record) state() State {
 	switch {
 	case r.Problem != "" || r.Phase != Steady:
 		return Blocked
-	case len(r.Sessions) == 0:
+	case r.idle():
 		return Open
+	case len(r.Sessions) == 0:
+		return Locked
 	}
 	for _, s := range r.Sessions {
 		if s.Up {
@@ -90,7 +93,7 @@ func (g *Guard) Status() (Status, error) {
 			}
 		}
 	}
-	if len(st.Record.Sessions) == 0 && st.Record.Problem == "" {
+	if st.Record.idle() && st.Record.Problem == "" {
 		if len(have.Tables) > 0 {
 			st.State = Blocked
 			st.Drift = append(st.Drift, "our tables are in force without a record; `vpnguard recover` removes them")
@@ -122,7 +125,7 @@ func (g *Guard) compare(st *Status) error {
 	if rec.Problem != "" {
 		st.Drift = append(st.Drift, rec.Problem)
 	}
-	if len(rec.Sessions) > 0 {
+	if !rec.idle() {
 		rs, err := rules.Build(rec.withoutLostWires(links).policy())
 		if err != nil {
 			return err
@@ -144,7 +147,7 @@ func (g *Guard) compare(st *Status) error {
 // note says what the rules cannot know.
 func (g *Guard) note(st *Status, links []link.Link) {
 	rec := st.Record
-	for _, w := range link.Wires(links, rec.tunnels(), rec.Settings.Guests) {
+	for _, w := range link.Wires(links, rec.tunnels(), rec.settings().Guests) {
 		known := false
 		for _, k := range rec.Wires {
 			known = known || k.Index == w.Index
@@ -153,7 +156,7 @@ func (g *Guard) note(st *Status, links []link.Link) {
 			st.Notes = append(st.Notes, fmt.Sprintf("interface %s appeared later and has no fence: packet sockets and its macvlan children are not stopped there", w.Name))
 		}
 	}
-	if rec.Settings.NoFence {
+	if rec.settings().NoFence {
 		st.Notes = append(st.Notes, "no fences (fence = \"off\"): packet sockets, macvlan children and bridged guests are not stopped")
 	}
 	for _, s := range rec.Sessions {
@@ -180,7 +183,7 @@ func (g *Guard) RulesInForce() (rules.Ruleset, []string, error) {
 	if err != nil && !errors.Is(err, os.ErrPermission) {
 		return rules.Ruleset{}, nil, err
 	}
-	if len(st.Record.Sessions) == 0 {
+	if st.Record.idle() {
 		return rules.Ruleset{}, st.Drift, err
 	}
 	rs, buildErr := rules.Build(st.Record.policy())

@@ -30,6 +30,7 @@ func (w *world) host() (*guard.Guard, func(), error) {
 		Filter:   filter,
 		Knobs:    knobs{sysctl.FS{}},
 		Journal:  state.New(w.stateDir),
+		Kept:     state.New(w.keptDir),
 		Links:    links{h},
 		Clients:  clients{},
 		Resolver: net.DefaultResolver,

@@ -23,6 +23,30 @@ func (w *world) report(res guard.Result, err error) {
 	}
 }
 
+// dryRun prints what would be done, as text that nft -f accepts.
+func (w *world) dryRun(res guard.Result) {
+	w.warn(res.Warnings)
+	for _, k := range res.Knobs {
+		fmt.Fprintf(w.stdout, "# sysctl %s\n", k)
+	}
+	fmt.Fprint(w.stdout, res.Text)
+}
+
+// change carries a change of the host out and says what it came to.
+func (w *world) change(do func(*guard.Guard) (guard.Result, error)) error {
+	g, done, err := w.host()
+	if err != nil {
+		return err
+	}
+	defer done()
+	res, err := do(g)
+	w.report(res, err)
+	if err == nil {
+		fmt.Fprintf(w.stderr, "vpnguard: %s\n", res.State)
+	}
+	return err
+}
+
 // json prints a value for programs.
 func (w *world) json(v any) error {
 	e := json.NewEncoder(w.stdout)

@@ -13,6 +13,7 @@ type world struct {
 	args, env      []string
 	stdout, stderr io.Writer
 	stateDir       string
+	keptDir        string // of the lock, on a disk that outlives a boot
 	configFile     string
 }
 
@@ -22,6 +23,10 @@ type commands struct {
 
 	Up      upCommand      `cmd:"" help:"Seal a VPN session; as a client's hook, find everything in its environment."`
 	Down    downCommand    `cmd:"" help:"End a session; only the user's own stop opens the host."`
+	Lock    lockCommand    `cmd:"" help:"Close the host, with or without a VPN running; kept over boots."`
+	Confirm confirmCommand `cmd:"" help:"Keep what lock --try set."`
+	Unlock  unlockCommand  `cmd:"" help:"Take the lock off."`
+	Expire  expireCommand  `cmd:"" hidden:""`
 	Status  statusCommand  `cmd:"" help:"Show what is enforced; exit 0 only if it is what was recorded."`
 	Rules   rulesCommand   `cmd:"" help:"Print the rules in force as text that nft -f accepts."`
 	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`

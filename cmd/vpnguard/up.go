@@ -75,11 +75,7 @@ func (c *upCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	if c.DryRun {
-		w.warn(res.Warnings)
-		for _, k := range res.Knobs {
-			fmt.Fprintf(w.stdout, "# sysctl %s\n", k)
-		}
-		fmt.Fprint(w.stdout, res.Text)
+		w.dryRun(res)
 		return nil
 	}
 	w.report(res, nil)
@@ -145,7 +141,9 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 		r.Names = append(r.Names, conf.Endpoints...)
 	}
 	r.Names, r.Endpoints = literals(r.Names, r.Endpoints)
-	return r, c.owner(&r, conf)
+	var err error
+	r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf)
+	return r, err
 }
 
 func (c *upCommand) profile(r *guard.Request, conf config.Config) error {
@@ -166,14 +164,13 @@ func (c *upCommand) profile(r *guard.Request, conf config.Config) error {
 	return nil
 }
 
-func (c *upCommand) owner(r *guard.Request, conf config.Config) (err error) {
-	owners, mark, cgroup := c.Owner, c.Mark, c.Cgroup
+// ownerOf is who may send: by flags if any part is given there, else by configuration.
+func ownerOf(owners []config.Owner, mark config.Mark, cgroup config.Cgroup, conf config.Config) (value, mask uint32, path string, ids []uint32, err error) {
 	if len(owners) == 0 && mark.Mask == 0 && cgroup == "" {
 		owners, mark, cgroup = conf.Owners, conf.Mark, conf.Cgroup
 	}
-	r.Mark, r.Mask, r.Cgroup = mark.Value, mark.Mask, cgroup.String()
-	r.UIDs, err = uids(owners)
-	return err
+	ids, err = uids(owners)
+	return mark.Value, mark.Mask, cgroup.String(), ids, err
 }
 
 // literals moves endpoints that need no resolving to those that are known.
