@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/vpnguard/vpnguard/config"
@@ -103,22 +100,6 @@ func (c *lockCommand) request(conf config.Config) (guard.LockRequest, error) {
 	var err error
 	r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf)
 	return r, err
-}
-
-// detach starts the process that ends the trial: in a session of its own, so
-// that neither the terminal nor the SSH connection takes it along.
-func detach(try string, after time.Duration) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(exe, "expire", "--try", try, "--after", after.String())
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	return cmd.Process.Release()
 }
 
 // expireCommand is the trial's timer.

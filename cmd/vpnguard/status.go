@@ -24,6 +24,7 @@ type statusJSON struct {
 	Enforced bool          `json:"enforced"`
 	Drift    []string      `json:"drift"`
 	Notes    []string      `json:"notes"`
+	Lock     *lockJSON     `json:"lock"` // null: not locked
 	Sessions []sessionJSON `json:"sessions"`
 	Guardian guardianJSON  `json:"guardian"`
 	Counters []counterJSON `json:"counters"`
@@ -39,6 +40,14 @@ type sessionJSON struct {
 	DNS       []netip.Addr        `json:"dns"`
 	PID       int                 `json:"pid"`
 	Up        bool                `json:"up"`
+	Since     time.Time           `json:"since"`
+}
+
+type lockJSON struct {
+	Endpoints []endpoint.Endpoint `json:"endpoints"`
+	Owner     ownerJSON           `json:"owner"`
+	Trial     bool                `json:"trial"`
+	Until     *time.Time          `json:"until,omitempty"` // when a trial ends
 	Since     time.Time           `json:"since"`
 }
 
@@ -92,18 +101,28 @@ func describe(st guard.Status) statusJSON {
 		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes),
 		Sessions: []sessionJSON{}, Counters: []counterJSON{},
 	}
-	for _, s := range st.Record.Sessions {
-		o := ownerJSON{UIDs: nonNil(s.Owner.UIDs), Cgroup: s.Owner.Cgroup.Path}
-		if s.Owner.Mask != 0 {
-			o.Mark = fmt.Sprintf("%#x/%#x", s.Owner.Mark, s.Owner.Mask)
+	if l := st.Record.Lock; l != nil {
+		out.Lock = &lockJSON{Endpoints: nonNil(l.Endpoints), Owner: describeOwner(l.Owner), Trial: l.Try != "", Since: l.Since}
+		if l.Try != "" {
+			out.Lock.Until = &l.Until
 		}
+	}
+	for _, s := range st.Record.Sessions {
 		out.Sessions = append(out.Sessions, sessionJSON{
 			ID: s.ID, Client: s.Client, Dev: s.Dev, Profile: s.Profile.String(), Endpoints: nonNil(s.Endpoints),
-			Owner: o, DNS: nonNil(s.DNS), PID: s.PID, Up: s.Up, Since: s.Since,
+			Owner: describeOwner(s.Owner), DNS: nonNil(s.DNS), PID: s.PID, Up: s.Up, Since: s.Since,
 		})
 	}
 	for _, n := range st.Counters {
 		out.Counters = append(out.Counters, counterJSON(n))
+	}
+	return out
+}
+
+func describeOwner(o rules.Owner) ownerJSON {
+	out := ownerJSON{UIDs: nonNil(o.UIDs), Cgroup: o.Cgroup.Path}
+	if o.Mask != 0 {
+		out.Mark = fmt.Sprintf("%#x/%#x", o.Mark, o.Mask)
 	}
 	return out
 }
@@ -117,10 +136,13 @@ func nonNil[T any](list []T) []T {
 
 func (w *world) statusText(st guard.Status) {
 	fmt.Fprintf(w.stdout, "state     %s", st.State)
-	if len(st.Record.Sessions) > 0 {
+	if st.State != guard.Open {
 		fmt.Fprintf(w.stdout, " for %s", st.Record.Age(time.Now()))
 	}
 	fmt.Fprintf(w.stdout, "\nenforced  %s\n", map[bool]string{true: "yes", false: "NO"}[st.Enforced])
+	if l := st.Record.Lock; l != nil {
+		w.lockText(*l)
+	}
 	for _, s := range st.Record.Sessions {
 		fmt.Fprintf(w.stdout, "session   %s: %s, profile %s\n", s.ID, s.Client, s.Profile)
 		fmt.Fprintf(w.stdout, "endpoints %s\n", endpointsText(s.Endpoints))
@@ -129,7 +151,7 @@ func (w *world) statusText(st guard.Status) {
 			fmt.Fprintf(w.stdout, "dns       %s\n", strings.Trim(fmt.Sprint(s.DNS), "[]"))
 		}
 	}
-	if blocked := blockedPackets(st.Counters); len(st.Record.Sessions) > 0 {
+	if blocked := blockedPackets(st.Counters); st.State != guard.Open {
 		fmt.Fprintf(w.stdout, "blocked   %d packets\n", blocked)
 	}
 	for _, d := range st.Drift {
@@ -137,6 +159,17 @@ func (w *world) statusText(st guard.Status) {
 	}
 	for _, n := range st.Notes {
 		fmt.Fprintf(w.stdout, "note      %s\n", n)
+	}
+}
+
+func (w *world) lockText(l guard.Lock) {
+	reach := "no endpoint"
+	if len(l.Endpoints) > 0 {
+		reach = fmt.Sprintf("%s by %s", endpointsText(l.Endpoints), ownerText(l.Owner))
+	}
+	fmt.Fprintf(w.stdout, "lock      %s\n", reach)
+	if l.Try != "" {
+		fmt.Fprintf(w.stdout, "trial     ends in %s unless confirmed\n", max(0, time.Until(l.Until).Truncate(time.Second)))
 	}
 }
 
