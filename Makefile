@@ -27,7 +27,7 @@ demo: deps build
 	@$(GO) run ./tests/demo "$(CURDIR)/bin/vpnguard"
 
 test: deps
-	$(GO) test -count=1 -timeout 40m ./...
+	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./...
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }

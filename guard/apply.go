@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
@@ -16,7 +17,8 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		return Record{}, err
 	}
 	rec := p.Record
-	rec.Phase, rec.Problem, rec.Fingerprint = Applying, "", ""
+	rec.NetNS = g.NetNS
+	rec.Phase, rec.Problem, rec.Fingerprints = Applying, "", nil
 	if rec.Since.IsZero() {
 		rec.Since = g.Now()
 	}
@@ -41,7 +43,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		}
 	}
 	fault.Point("up.hardened")
-	rec.Phase, rec.Fingerprint = Steady, listing.Fingerprint()
+	rec.Phase, rec.Fingerprints = Steady, listing.Fingerprints()
 	if err != nil {
 		rec.Problem = err.Error()
 	}
@@ -64,7 +66,7 @@ func (g *Guard) undo(before Record, found bool, cause error) error {
 		return &StateError{fmt.Errorf("%w; and the rules in force cannot be read: %w", cause, err),
 			"the host has the old rules or the new ones; `vpnguard recover` settles that"}
 	}
-	if err == nil && have.Fingerprint() != before.fingerprint() {
+	if err == nil && !maps.Equal(have.Fingerprints(), before.Fingerprints) {
 		return &StateError{cause, "the rules in force are neither the old nor the new ones; `vpnguard recover` puts that right"}
 	}
 	var saved error

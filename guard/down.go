@@ -32,22 +32,24 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 		if !found {
 			return g.nothingToStop(&res)
 		}
-		gone, err := rec.choose(sel)
+		gone, err := g.choose(rec, sel)
 		if err != nil {
 			return err
 		}
 		next := rec.clone()
 		next.Sessions = slices.DeleteFunc(next.Sessions, func(s Session) bool { return slices.Contains(gone, s.Dev) })
-		for _, dev := range gone {
-			res.Done = append(res.Done, fmt.Sprintf("session %q ended", dev))
-		}
 		if next.idle() {
 			res.State = Open
-			res.Warnings, err = g.open(rec)
-			return err
+			res.Warnings, err = g.open(rec, stayClosed)
+		} else {
+			rec, err = g.reapply(next)
+			res.State = rec.state()
 		}
-		rec, err = g.reapply(next)
-		res.State = rec.state()
+		for _, dev := range gone {
+			if err == nil {
+				res.Done = append(res.Done, fmt.Sprintf("session %q ended", dev))
+			}
+		}
 		return err
 	})
 	return res, err
@@ -75,7 +77,7 @@ func (g *Guard) Restart(ctx context.Context, sel Selection) (res Result, err err
 			res.State = Open
 			return err
 		}
-		devs, err := rec.choose(sel)
+		devs, err := g.choose(rec, sel)
 		if err != nil {
 			return err
 		}
@@ -90,22 +92,27 @@ func (g *Guard) Restart(ctx context.Context, sel Selection) (res Result, err err
 	return res, err
 }
 
-// choose returns the devices of the selected sessions.
-func (r Record) choose(sel Selection) ([]string, error) {
+// choose returns the devices of the selected sessions. A client may end its
+// own session only, or one whose client is dead: the device's name may belong
+// to another client by the time that its `down` runs.
+func (g *Guard) choose(r Record, sel Selection) ([]string, error) {
 	all := r.tunnels()
 	if sel.All {
 		return all, nil
+	}
+	if sel.PID != 0 {
+		for _, s := range r.Sessions {
+			if s.PID == sel.PID || s.Dev == sel.Dev && (s.PID == 0 || !g.Clients.Alive(s.PID, s.Start)) {
+				return []string{s.Dev}, nil
+			}
+		}
+		return nil, usage(fmt.Errorf("no session of process %d is recorded; there are: %q", sel.PID, all), "")
 	}
 	if sel.Dev != "" {
 		if _, ok := r.session(sel.Dev); !ok {
 			return nil, usage(fmt.Errorf("no session %q is recorded; there are: %q", sel.Dev, all), "")
 		}
 		return []string{sel.Dev}, nil
-	}
-	for _, s := range r.Sessions {
-		if sel.PID != 0 && s.PID == sel.PID {
-			return []string{s.Dev}, nil
-		}
 	}
 	if len(all) > 1 {
 		return nil, usage(fmt.Errorf("%d sessions are recorded: %q", len(all), all), "name one with --dev, or --all")
@@ -126,18 +133,32 @@ func (g *Guard) reapply(rec Record) (Record, error) {
 	return g.apply(plan)
 }
 
+// onFailure says what a sysctl that cannot be restored means.
+type onFailure uint8
+
+const (
+	stayClosed onFailure = iota // somebody can try again
+	openAnyway                  // the last resort: nobody may be locked out by a knob
+)
+
 // open gives the host back: knobs first, rules last, so that every moment
 // before the last one is closed.
-func (g *Guard) open(rec Record) (warnings []string, err error) {
+func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err error) {
 	rec.Phase = Removing
 	if err := g.Journal.Save(rec); err != nil {
 		return nil, &StateError{fmt.Errorf("record the change: %w", err), "the host is as it was: closed"}
 	}
 	fault.Point("down.recorded")
+	var lost []error
 	for _, e := range g.Knobs.Restore(rec.Knobs) {
 		var changed *sysctl.ChangedError
 		if !errors.As(e, &changed) && !errors.Is(e, os.ErrNotExist) {
-			return warnings, &StateError{fmt.Errorf("restore a sysctl: %w", e), "the host is closed; `vpnguard recover` tries again"}
+			e = fmt.Errorf("restore a sysctl: %w", e)
+			if failing == stayClosed {
+				return warnings, &StateError{e, "the host is closed; `vpnguard recover` opens it whatever its sysctls do"}
+			}
+			lost = append(lost, e)
+			continue
 		}
 		warnings = append(warnings, e.Error())
 	}
@@ -150,5 +171,8 @@ func (g *Guard) open(rec Record) (warnings []string, err error) {
 		return warnings, &StateError{fmt.Errorf("remove the record: %w", err), "the host is open"}
 	}
 	fault.Point("down.done")
+	if len(lost) > 0 {
+		return warnings, &StateError{errors.Join(lost...), "the host is open, but these sysctls are not as they were"}
+	}
 	return warnings, nil
 }

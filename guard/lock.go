@@ -96,6 +96,9 @@ func (g *Guard) prepareLock(ctx context.Context, r LockRequest) (Plan, []string,
 	if err != nil {
 		return Plan{}, nil, fmt.Errorf("list interfaces: %w", err)
 	}
+	if err := checkGuests(lock.Settings.Guests, links); err != nil {
+		return Plan{}, nil, err
+	}
 	next := rec.clone()
 	next.Lock = &lock
 	plan, err := g.plan(next, links)
@@ -218,7 +221,7 @@ func (g *Guard) unlock(ctx context.Context, wanted func(*Lock) bool) (res Result
 		res.Done = append(res.Done, "unlocked")
 		if !found || len(next.Sessions) == 0 {
 			res.State = Open
-			res.Warnings, err = g.open(next)
+			res.Warnings, err = g.open(next, stayClosed)
 			return err
 		}
 		rec, err = g.reapply(next)

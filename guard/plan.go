@@ -89,7 +89,7 @@ func merge(old Session, known bool, r Request, dev link.Link) (Session, error) {
 	s := Session{
 		ID: r.Dev, Client: r.Client, Dev: r.Dev, PID: r.PID, Up: true,
 		Endpoints: slices.Clone(r.Endpoints), Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains,
-		Routes: r.Routes, Bootstrap: r.Bootstrap, Profile: rules.Full,
+		Routes: r.Routes, Bootstrap: r.Bootstrap, Settings: r.Settings, Profile: rules.Full,
 	}
 	if len(s.Addresses) == 0 {
 		s.Addresses = withoutLinkLocal(dev.Addresses)

@@ -26,16 +26,17 @@ const (
 
 // Record is the journal's body.
 type Record struct {
-	Phase       Phase           `json:"phase"`
-	Sessions    []Session       `json:"sessions"`
-	Lock        *Lock           `json:"lock"` // nil: not locked
-	Settings    Settings        `json:"settings"`
-	Wires       []rules.Wire    `json:"wires"`
-	Knobs       []sysctl.Change `json:"knobs"`       // with the values to restore
-	Skipped     []string        `json:"skipped"`     // knobs that could not be set, and why
-	Fingerprint string          `json:"fingerprint"` // of the kernel's rules when they were verified
-	Problem     string          `json:"problem"`     // why the state is blocked; empty: it is not
-	Since       time.Time       `json:"since"`
+	Phase    Phase           `json:"phase"`
+	NetNS    uint64          `json:"netns"` // inode number of the network namespace that it is about
+	Sessions []Session       `json:"sessions"`
+	Lock     *Lock           `json:"lock"` // nil: not locked
+	Wires    []rules.Wire    `json:"wires"`
+	Knobs    []sysctl.Change `json:"knobs"`   // with the values to restore
+	Skipped  []string        `json:"skipped"` // knobs that could not be set, and why
+	// Fingerprints are those of the kernel's rules when they were verified.
+	Fingerprints map[string]string `json:"fingerprints"`
+	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
+	Since        time.Time         `json:"since"`
 }
 
 // Settings are what the configuration adds to every session.
@@ -62,7 +63,8 @@ type Session struct {
 	Domains   []string            `json:"domains"`
 	Routes    []netip.Prefix      `json:"routes"`
 	Bootstrap []netip.Addr        `json:"bootstrap_dns"`
-	Up        bool                `json:"up"` // false: the client reconnects
+	Settings  Settings            `json:"settings"` // of the configuration that it was sealed with
+	Up        bool                `json:"up"`       // false: the client reconnects
 	Since     time.Time           `json:"since"`
 }
 
@@ -72,6 +74,8 @@ func (g *Guard) load() (rec Record, found bool, err error) {
 	_, err = g.Journal.Load(&rec)
 	var foreign *state.ForeignBootError
 	switch {
+	case err == nil && rec.NetNS != g.NetNS:
+		return Record{}, false, g.elsewhere(rec)
 	case err == nil:
 		return rec, true, nil
 	case errors.Is(err, state.ErrNone), errors.As(err, &foreign):
@@ -81,23 +85,42 @@ func (g *Guard) load() (rec Record, found bool, err error) {
 		"nothing was changed; rules that are in force stay; `vpnguard recover` opens the host and keeps the file for inspection"}
 }
 
+// elsewhere: /run is shared by programs in several network namespaces, rules
+// are not.
+func (g *Guard) elsewhere(rec Record) error {
+	return usage(fmt.Errorf("the record is about network namespace %d, and this is %d", rec.NetNS, g.NetNS),
+		"nothing was changed; call vpnguard where the sealed host's network is")
+}
+
 // idle reports whether nothing is to be enforced.
 func (r Record) idle() bool { return len(r.Sessions) == 0 && r.Lock == nil }
 
-// settings are those of sessions and lock together: what either allows.
+// settings are what all sessions allow, and what the lock allows: a session
+// must not loosen another one, nor cut off what the lock keeps reachable.
 func (r Record) settings() Settings {
-	s := r.Settings
+	var s Settings
+	for i, session := range r.Sessions {
+		if i == 0 {
+			s = session.Settings
+			continue
+		}
+		o := session.Settings
+		s = Settings{
+			LAN: s.LAN && o.LAN, NoFence: s.NoFence && o.NoFence,
+			AllowIn: common(s.AllowIn, o.AllowIn), Guests: common(s.Guests, o.Guests),
+		}
+	}
 	if r.Lock == nil {
 		return s
 	}
-	if len(r.Sessions) == 0 {
-		return r.Lock.Settings
-	}
 	l := r.Lock.Settings
-	return Settings{
-		LAN: s.LAN || l.LAN, NoFence: s.NoFence || l.NoFence,
-		AllowIn: union(s.AllowIn, l.AllowIn), Guests: union(s.Guests, l.Guests),
-	}
+	s.LAN, s.NoFence = s.LAN || l.LAN, l.NoFence && (s.NoFence || len(r.Sessions) == 0)
+	s.AllowIn, s.Guests = union(s.AllowIn, l.AllowIn), union(s.Guests, l.Guests)
+	return s
+}
+
+func common[T comparable](a, b []T) []T {
+	return slices.DeleteFunc(slices.Clone(a), func(v T) bool { return !slices.Contains(b, v) })
 }
 
 func union[T comparable](a, b []T) []T {
@@ -173,15 +196,6 @@ func (r Record) clone() Record {
 	return r
 }
 
-// fingerprint is what the kernel's rules should be: those of no table, if
-// nothing is recorded.
-func (r Record) fingerprint() string {
-	if r.Fingerprint == "" {
-		return nft.Listing{}.Fingerprint()
-	}
-	return r.Fingerprint
-}
-
 // knobsSet are the recorded knobs but those that could not be set.
 func (r Record) knobsSet(skipped []sysctl.Skipped) []sysctl.Change {
 	return slices.DeleteFunc(slices.Clone(r.Knobs), func(c sysctl.Change) bool {
@@ -189,10 +203,12 @@ func (r Record) knobsSet(skipped []sysctl.Skipped) []sysctl.Change {
 	})
 }
 
-// withoutLostWires leaves out wires that vanished, and their fences with them.
-func (r Record) withoutLostWires(links []link.Link) Record {
+// withFences leaves out wires that vanished and took their fences along. Since
+// Linux 6.16 a fence outlives its device.
+func (r Record) withFences(links []link.Link, have nft.Listing) Record {
 	r.Wires = slices.DeleteFunc(slices.Clone(r.Wires), func(w rules.Wire) bool {
-		return !slices.ContainsFunc(links, func(l link.Link) bool { return l.Index == w.Index && l.Name == w.Name })
+		there := slices.ContainsFunc(links, func(l link.Link) bool { return l.Index == w.Index && l.Name == w.Name })
+		return !there && !have.Has(rules.Netdev, rules.FenceName(w))
 	})
 	return r
 }

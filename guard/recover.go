@@ -31,6 +31,8 @@ func (g *Guard) Recover(ctx context.Context) (res Result, err error) {
 			return g.removeStray(&res)
 		case err != nil:
 			return g.abandon(&res, err)
+		case rec.NetNS != g.NetNS:
+			return g.elsewhere(rec)
 		}
 		return g.settle(&res, rec)
 	})
@@ -57,7 +59,7 @@ func (g *Guard) settle(res *Result, rec Record) error {
 		res.State = rec.state()
 		return err
 	}
-	warnings, err := g.open(rec)
+	warnings, err := g.open(rec, openAnyway)
 	res.Warnings = append(res.Warnings, warnings...)
 	if err == nil {
 		res.State = Open

@@ -9,6 +9,10 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 )
 
+// maxAddresses of one name count: whoever answers for the LAN's resolver must
+// not choose how many holes there are.
+const maxAddresses = 32
+
 // resolve looks the names of endpoints up, all addresses of both families. A
 // name that cannot be resolved is a warning: the client reached its server,
 // and that address is known. All lookups together end within limit: the client
@@ -30,6 +34,10 @@ func (g *Guard) resolve(ctx context.Context, limit time.Duration, names []endpoi
 			if err != nil {
 				warnings = append(warnings, fmt.Sprintf("endpoint %s: %v: behind the seal the client can reach only the addresses known now", n, err))
 			}
+		}
+		if len(addrs) > maxAddresses {
+			warnings = append(warnings, fmt.Sprintf("endpoint %s: its name has %d addresses; only the first %d count", n, len(addrs), maxAddresses))
+			addrs = addrs[:maxAddresses]
 		}
 		for _, a := range addrs {
 			e := endpoint.Endpoint{Addr: netip.AddrPortFrom(a.Unmap(), n.Port), Proto: n.Proto}

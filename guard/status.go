@@ -3,7 +3,9 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vpnguard/vpnguard/link"
@@ -72,6 +74,8 @@ func (g *Guard) Status() (Status, error) {
 	_, err := g.Journal.Load(&st.Record)
 	var foreign *state.ForeignBootError
 	switch {
+	case err == nil && st.Record.NetNS != g.NetNS:
+		return st, g.elsewhere(st.Record)
 	case errors.Is(err, state.ErrNone):
 		st.Record = Record{Phase: Steady}
 	case errors.As(err, &foreign):
@@ -126,15 +130,13 @@ func (g *Guard) compare(st *Status) error {
 		st.Drift = append(st.Drift, rec.Problem)
 	}
 	if !rec.idle() {
-		rs, err := rules.Build(rec.withoutLostWires(links).policy())
+		rs, err := rules.Build(rec.withFences(links, have).policy())
 		if err != nil {
 			return err
 		}
 		shape := have.Compare(rs)
 		st.Drift = append(st.Drift, shape...)
-		if len(shape) == 0 && rec.Fingerprint != "" && have.Fingerprint() != rec.Fingerprint && len(rec.withoutLostWires(links).Wires) == len(rec.Wires) {
-			st.Drift = append(st.Drift, "a rule or a set of ours was changed by somebody else")
-		}
+		st.Drift = append(st.Drift, changed(rec.Fingerprints, have.Fingerprints())...)
 	}
 	for _, d := range g.Knobs.Verify(rec.presentKnobs(links)) {
 		st.Drift = append(st.Drift, d.Error())
@@ -142,6 +144,18 @@ func (g *Guard) compare(st *Status) error {
 	g.note(st, links)
 	st.Enforced = len(st.Drift) == 0
 	return nil
+}
+
+// changed names the parts that the kernel has in another form than when they
+// were verified. A part that is missing is the shape's to report.
+func changed(recorded, have map[string]string) []string {
+	var out []string
+	for _, part := range slices.Sorted(maps.Keys(recorded)) {
+		if is, ok := have[part]; ok && is != recorded[part] {
+			out = append(out, fmt.Sprintf("%s was changed by somebody else", part))
+		}
+	}
+	return out
 }
 
 // note says what the rules cannot know.
@@ -152,8 +166,8 @@ func (g *Guard) note(st *Status, links []link.Link) {
 		for _, k := range rec.Wires {
 			known = known || k.Index == w.Index
 		}
-		if !known && st.Record.policy().Profile == rules.Full {
-			st.Notes = append(st.Notes, fmt.Sprintf("interface %s appeared later and has no fence: packet sockets and its macvlan children are not stopped there", w.Name))
+		if !known && !rec.settings().NoFence && rec.policy().Profile == rules.Full {
+			st.Drift = append(st.Drift, fmt.Sprintf("interface %s appeared later and has no fence: packet sockets and its macvlan children are not stopped there; the next `up` or `lock` gives it one", w.Name))
 		}
 	}
 	if rec.settings().NoFence {

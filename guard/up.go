@@ -91,7 +91,6 @@ func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) 
 		s.Since = g.Now()
 	}
 	next := g.withSession(rec.clone(), s)
-	next.Settings = r.Settings
 	plan, err := g.plan(next, links)
 	return plan, append(warnings, more...), err
 }
@@ -109,8 +108,21 @@ func (g *Guard) checkDevice(r Request, links []link.Link) (link.Link, error) {
 		return dev, usage(fmt.Errorf("device %q is the loopback, no tunnel", r.Dev), "")
 	case slices.Contains(r.Settings.Guests, r.Dev):
 		return dev, usage(fmt.Errorf("device %q is named as a guest", r.Dev), "")
+	case !tunnelKinds[dev.Kind] && len(dev.Gateways) > 0:
+		return dev, usage(fmt.Errorf("device %q has a gateway, %s: it is a wire, not a tunnel", r.Dev, dev.Gateways[0]), "")
 	}
-	return dev, nil
+	return dev, checkGuests(r.Settings.Guests, links)
+}
+
+// checkGuests refuses a guest that is a wire: the host may send anything to
+// its guests.
+func checkGuests(guests []string, links []link.Link) error {
+	for _, name := range guests {
+		if l, ok := byName(links, name); ok && len(l.Gateways) > 0 {
+			return usage(fmt.Errorf("guest %q has a gateway, %s: it is a wire", name, l.Gateways[0]), "name the interfaces of containers and VMs only")
+		}
+	}
+	return nil
 }
 
 // checkCarrier refuses a device that may be the wire. Of one that is not a
@@ -156,7 +168,10 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 		}
 	}
 	if !r.ownerGiven() {
-		o.UIDs = append(found.UIDs, old.Owner.UIDs...)
+		o.UIDs = slices.Clone(found.UIDs)
+		if old.PID == r.PID && old.Start == s.Start {
+			o.UIDs = append(o.UIDs, old.Owner.UIDs...)
+		}
 		o.Mark = found.Mark
 		if o.Mark != 0 {
 			o.Mask = ^uint32(0)
@@ -171,6 +186,9 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 		if o.Mask == 0 {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: its carrier has the uid of whoever uses the tunnel", s.Dev, dev.Kind),
 				"give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space")
+		}
+		if len(r.UIDs) > 0 || r.Cgroup != "" {
+			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: neither a user nor a cgroup can be matched", s.Dev, dev.Kind), "give --mark alone")
 		}
 		o.UIDs, o.Cgroup = nil, rules.Cgroup{}
 	}

@@ -178,7 +178,7 @@ func checkAgainstSequence(t *testing.T, c captured, call hook.Call, err error) {
 		"up": hook.EventUp, "ipchange": hook.EventEndpoint, "route-up": hook.EventRoutes,
 		"down": hook.EventRestart, "plugin-down": hook.EventRestart,
 	}[c.hook()]
-	if s := fact["signal"]; c.hook() == "down" && (s == "sigterm" || s == "sigint" || s == "exit-with-notification") {
+	if s := fact["signal"]; c.hook() == "down" && (s == "sigterm" || s == "sigint") {
 		want = hook.EventStop
 	}
 	if call.Event != want {

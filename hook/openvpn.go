@@ -23,9 +23,10 @@ var scriptTypes = []string{
 	"client-crresponse", "learn-address", "tls-crypt-v2-verify", "dns-updown",
 }
 
-// stopSignals come from this host. exit-with-notification is SIGTERM or SIGINT
-// while explicit-exit-notify is on.
-var stopSignals = []string{"sigterm", "sigint", "exit-with-notification"}
+// stopSignals come from this host alone. exit-with-notification is not one of
+// them: the server can push explicit-exit-notify, and then OpenVPN 2.6 gives
+// its own orders to halt, and pushed inactive and ping-exit, the same name.
+var stopSignals = []string{"sigterm", "sigint"}
 
 func recogniseOpenVPN(command Command, env environment, args []string, parent Parent) (openvpn, bool) {
 	var o openvpn

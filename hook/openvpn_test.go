@@ -67,7 +67,7 @@ func TestOnlyLocalStopOpens(t *testing.T) {
 	}{
 		{"signal=sigterm", hook.EventStop, "sigterm"},
 		{"signal=sigint", hook.EventStop, "sigint"},
-		{"signal=exit-with-notification", hook.EventStop, "exit-with-notification"},
+		{"signal=exit-with-notification", hook.EventRestart, "exit-with-notification"},
 		{"signal=inactive", hook.EventRestart, "inactive"},
 		{"signal=ping-exit", hook.EventRestart, "ping-exit"},
 		{"signal=server-pushed-halt", hook.EventRestart, "server-pushed-halt"},

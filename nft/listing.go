@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"maps"
+	"slices"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -59,17 +61,39 @@ type Rule struct {
 // kernel's own form of each expression goes in, so that two listings with
 // the same fingerprint treat every packet alike. Counts do not go in.
 func (l Listing) Fingerprint() string {
+	parts := l.Fingerprints()
 	h := sha256.New()
-	for _, t := range l.Tables {
-		fmt.Fprintf(h, "table %s %s %t\n", t.Family, t.Name, t.Dormant)
-		for _, s := range t.Sets {
-			fmt.Fprintf(h, "set %s %d %d %x\n", s.Name, s.flags, s.Len, s.keys)
-		}
-		for _, c := range t.Chains {
-			c.digest(h)
-		}
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		fmt.Fprintf(h, "%s %s\n", name, parts[name])
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Fingerprints are those of each table's flags, sets and chains, by names
+// such as "inet", "inet set servers_ip4" and "netdev chain fence_2".
+func (l Listing) Fingerprints() map[string]string {
+	parts := map[string]string{}
+	add := func(name string, write func(hash.Hash)) {
+		h := sha256.New()
+		write(h)
+		parts[name] = hex.EncodeToString(h.Sum(nil))
+	}
+	for _, t := range l.Tables {
+		add(string(t.Family), func(h hash.Hash) { fmt.Fprintf(h, "%s %t\n", t.Name, t.Dormant) })
+		for _, s := range t.Sets {
+			add(fmt.Sprintf("%s set %s", t.Family, s.Name), func(h hash.Hash) { fmt.Fprintf(h, "%d %d %x\n", s.flags, s.Len, s.keys) })
+		}
+		for _, c := range t.Chains {
+			add(fmt.Sprintf("%s chain %s", t.Family, c.Name), c.digest)
+		}
+	}
+	return parts
+}
+
+// Has reports whether the kernel has a chain of this name.
+func (l Listing) Has(f rules.Family, chain string) bool {
+	t, ok := l.table(f)
+	return ok && slices.ContainsFunc(t.Chains, func(c Chain) bool { return c.Name == chain })
 }
 
 func (c Chain) digest(h hash.Hash) {

@@ -52,7 +52,7 @@ func (b *builder) output() Chain {
 		}
 		return c
 	}
-	c.Rules = append(c.Rules, upkeepOut(ndOut(), b.wires...)...)
+	c.Rules = append(c.Rules, upkeepOut(ndOut(b.wires...), b.wires...)...)
 	for _, g := range b.Guests {
 		c.add("out-guest-"+g, "the host may reach its guests", Accept, onIface(Outgoing, g))
 	}
@@ -180,7 +180,7 @@ func (b *builder) prerouting() Chain {
 // fence decides on frames that leave by one wire, whoever made them: packet
 // sockets, macvlan children and bridged guests pass no inet hook.
 func (b *builder) fence(w Wire) Chain {
-	c := Chain{Name: fenceName(w), Hook: Egress, Device: w.Name, Priority: priorityFilter, Policy: b.openEnd()}
+	c := Chain{Name: FenceName(w), Hook: Egress, Device: w.Name, Priority: priorityFilter, Policy: b.openEnd()}
 	if len(b.own) > 0 {
 		if own := ipv4Only(b.own); len(own) > 0 {
 			c.add("fence-arp-tunnel", "ARP must not tell the tunnel's address", Drop, EtherType{etherARP}, ARPSender{own})

@@ -68,9 +68,9 @@ func (s Service) id() string {
 	return fmt.Sprintf("%s%s", s.Proto, PortRange{s.First, s.Last})
 }
 
-// fenceName names a wire's chain by its index: an interface's name may hold
+// FenceName names a wire's chain by its index: an interface's name may hold
 // what a chain's name may not.
-func fenceName(w Wire) string { return fmt.Sprintf("fence_%d", w.Index) }
+func FenceName(w Wire) string { return fmt.Sprintf("fence_%d", w.Index) }
 
 // arpTargets and ndTargets are the neighbours that a wire can have.
 func arpTargets(w Wire) []netip.Prefix { return neighbours(w)[0].Prefixes }

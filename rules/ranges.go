@@ -5,10 +5,11 @@ import "net/netip"
 type prefix = netip.Prefix
 
 var (
-	linkLocal6    = netip.MustParsePrefix("fe80::/10")
-	dhcpv6Servers = netip.MustParsePrefix("ff02::1:2/128")
-	everybody     = netip.MustParsePrefix("255.255.255.255/32")
-	nobody6       = netip.MustParsePrefix("::/128")
+	linkMulticast6 = netip.MustParsePrefix("ff02::/16")
+	linkLocal6     = netip.MustParsePrefix("fe80::/10")
+	dhcpv6Servers  = netip.MustParsePrefix("ff02::1:2/128")
+	everybody      = netip.MustParsePrefix("255.255.255.255/32")
+	nobody6        = netip.MustParsePrefix("::/128")
 )
 
 // neverPublic are the ranges that LAN access may reach: no router of the

@@ -38,10 +38,19 @@ func upkeepOut(nd []Rule, wires ...Wire) []Rule {
 	}, nd...)
 }
 
+// ndTo is where neighbour discovery goes: to the link, not over it.
+func ndTo(wires ...Wire) Addr {
+	to := []prefix{linkLocal6, linkMulticast6}
+	for _, w := range wires {
+		to = append(to, ndTargets(w)...)
+	}
+	return byFamily(Dst, to)[0]
+}
+
 // ndOut is neighbour discovery by the host itself.
-func ndOut() []Rule {
+func ndOut(wires ...Wire) []Rule {
 	return []Rule{{"out-nd", "without neighbour discovery no carrier over IPv6", []Match{
-		ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept}}
+		ndTo(wires...), ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept}}
 }
 
 // ndFence is neighbour discovery by whoever sends: as with ARP, only neighbours
@@ -50,13 +59,13 @@ func ndFence(w Wire) []Rule {
 	solicit := ICMP{IPv6: true, Types: []uint8{icmpv6NeighbourSolicit}}
 	list := []Rule{
 		{"fence-nd", "without neighbour discovery no carrier over IPv6", []Match{
-			ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept},
+			ndTo(w), ICMP{IPv6: true, Types: []uint8{icmpv6RouterSolicit, icmpv6NeighbourAdvert}}, NDForm{}}, Accept},
 		{"fence-nd-own", "an address is taken when nobody else has it (RFC 4862)", []Match{
-			Addr{Src, []prefix{nobody6}}, solicit, NDForm{}}, Accept},
+			ndTo(w), Addr{Src, []prefix{nobody6}}, solicit, NDForm{}}, Accept},
 	}
 	for _, p := range ndTargets(w) {
 		list = append(list, Rule{"fence-nd-" + p.String(), "who asks for a public address tells where to", []Match{
-			solicit, NDForm{Target: p}}, Accept})
+			ndTo(w), solicit, NDForm{Target: p}}, Accept})
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,9 @@ func TestTheHostsOwnAddressIsSilentTowardsTheLAN(t *testing.T) {
 			t.Errorf("guard off: %s at %s: no answer", x.name, x.target)
 		}
 	}
+	if s.heard(list) == 0 {
+		t.Error("guard off: no datagram of the LAN reached a program")
+	}
 	s = newScene(t, "")
 	s.serve(quietServer)
 	s.newLinksAreSilent()
@@ -165,7 +169,36 @@ func TestTheHostsOwnAddressIsSilentTowardsTheLAN(t *testing.T) {
 		}
 	}
 	s.explained(start, policy)
+	// Silence alone could be the doing of what refuses the answers.
+	if n := s.heard(list); n > 0 {
+		t.Errorf("%d bytes of the LAN reached a program", n)
+	}
 	s.alive("after the attacks")
+}
+
+// heard attacks a program that hears on the attacks' port and reads nothing,
+// and returns how many bytes wait for it.
+func (s *scene) heard(list []attack) (total int) {
+	s.Helper()
+	const port = "45678"
+	s.job(s.lab.Client, "deaf", port)
+	for _, x := range list {
+		if strings.HasPrefix(x.name, "attack-udp") {
+			s.answers(x, s.policy(quietServer))
+		}
+	}
+	out, err := s.lab.Client.Run(s.ctx, "ss", "-Hlun", "sport", "=", ":"+port)
+	if err != nil || out == "" {
+		s.Fatalf("nobody hears on port %s: %v", port, err)
+	}
+	for line := range strings.Lines(out) {
+		n, err := strconv.Atoi(strings.Fields(line)[1]) // state, queue
+		if err != nil {
+			s.Fatal(err)
+		}
+		total += n
+	}
+	return total
 }
 
 // upkeep are the questions that keep the link alive: who has the LAN's address.

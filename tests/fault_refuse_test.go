@@ -107,7 +107,7 @@ func TestChangeThatIsRefusedLeavesTheSealAsItWas(t *testing.T) {
 	for _, r := range refusals(s) {
 		_, stderr, code := r.run(more...)
 		r.check(t, "a second up", stderr, code)
-		if !strings.Contains(stderr, "the host is sealed as it was before") && !strings.Contains(stderr, "nothing was changed") {
+		if !strings.Contains(stderr, "the host is closed as it was before") && !strings.Contains(stderr, "nothing was changed") {
 			t.Errorf("%s: a second up does not say what state the host is in: %s", r.name, stderr)
 		}
 		if diff := sealed.Diff(s.snapshot()); diff != "" {

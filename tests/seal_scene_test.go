@@ -145,7 +145,9 @@ func (s *scene) aliveBy(to netip.AddrPort, when string) {
 // uids are who tries: an ordinary user, if there is one, and root.
 func (s *scene) uids() []int {
 	if s.user == 0 {
-		s.Log("not tested: everything as an ordinary user, for only root exists in this laboratory")
+		s.onlyRoot.Do(func() {
+			s.Log("not tested: everything as an ordinary user, for only root exists in this laboratory")
+		})
 		return []int{0}
 	}
 	return []int{s.user, 0}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vpnguard/vpnguard/lab/openvpn"
 	"github.com/vpnguard/vpnguard/lab/probe"
@@ -72,6 +73,12 @@ func TestSplitKeepsItsPrefixesInTheTunnelAndTheRestInClear(t *testing.T) {
 		s.splitWorks(srv)
 		s.killed(client)
 		s.splitIsTight(srv, "after the client was killed")
+		for _, name := range []string{"udp-public", "tcp-public", "udp-public-v6", "tcp-public-v6"} {
+			// Dropped on the wire, a program would wait; refused, it knows.
+			if a := s.silent(s.lab.Client, s.user, probe.Order{Name: name}, s.policy(srv)); a.Receipt.Sent > 0 {
+				t.Errorf("%s: the program was not refused", a.Receipt)
+			}
+		}
 		s.clearWorks()
 		s.must(0, "down", "--dev", "tun0")
 		s.restored(before)
@@ -213,11 +220,13 @@ func TestSplitHidesTheTunnelAddressFromTheLAN(t *testing.T) {
 	}
 }
 
-// A guest is led by the same routes, past the output chain.
-func TestSplitKeepsAGuestOutOfItsPrefixesOnTheWire(t *testing.T) {
+// A guest is led by the same routes past the output chain, and a macvlan child
+// past all but the wire's own.
+func TestSplitKeepsGuestsOutOfItsPrefixesOnTheWire(t *testing.T) {
 	srv := splitServer()
 	inside := []string{"udp-public", "tcp-public", "icmp-public", "udp-public-v6", "tcp-public-v6", "raw-ip"}
 	server := []string{"udp-server", "tcp-server", "icmp-server", "udp-carrier-port", "tcp-carrier-port"}
+	child := []string{"bind-device-udp-server", "bind-device-udp", "bind-device-tcp", "bind-device-udp-v6", "packet-ipv4", "packet-ipv6"}
 	for _, sealed := range []bool{false, true} {
 		s := newScene(t, "")
 		s.serve(srv)
@@ -228,9 +237,17 @@ func TestSplitKeepsAGuestOutOfItsPrefixesOnTheWire(t *testing.T) {
 		if sealed {
 			connect, try = s.connectSplit, s.silent
 		}
-		client, policy := connect(clientOf(srv)), s.policy(srv)
+		client, policy := connect(clientOf(srv)), s.macvlanPolicy(srv)
+		s.macvlan()
+		// A host that begins to forward joins groups, and says so for a second or two.
+		if err := s.lab.Settled(s.ctx, policy, 1500*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
 		for _, name := range server {
 			try(s.lab.Guest, s.asUser(name), probe.Order{Name: name}, policy)
+		}
+		for _, name := range child {
+			try(s.lab.Guest, s.asUser(name), probe.Order{Name: name, Dev: "mv0"}, policy)
 		}
 		s.guestUsesTheTunnel()
 		s.killed(client)

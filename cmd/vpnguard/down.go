@@ -56,7 +56,7 @@ func (c *downCommand) Run(ctx context.Context, w *world) error {
 }
 
 // serverStops are ends of a client that its server can cause.
-var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit"}
+var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-with-notification"}
 
 // hookDown handles a client's `down`. A restart that cannot be noted is no
 // failure: the host stays closed, and a client whose hook fails would die

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/link"
@@ -26,7 +27,14 @@ func (w *world) host() (*guard.Guard, func(), error) {
 		_ = filter.Close()
 		return nil, nil, &guard.StateError{Err: fmt.Errorf("open route socket: %w", err), State: "nothing was changed"}
 	}
+	netns, err := networkNamespace()
+	if err != nil {
+		h.Close()
+		_ = filter.Close()
+		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
+	}
 	g := &guard.Guard{
+		NetNS:    netns,
 		Filter:   filter,
 		Knobs:    knobs{sysctl.FS{}},
 		Journal:  state.New(w.stateDir),
@@ -40,6 +48,15 @@ func (w *world) host() (*guard.Guard, func(), error) {
 		h.Close()
 		_ = filter.Close()
 	}, nil
+}
+
+// networkNamespace is the inode number of the one that this process is in.
+func networkNamespace() (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
+		return 0, fmt.Errorf("find the own network namespace: %w", err)
+	}
+	return st.Ino, nil
 }
 
 type knobs struct{ sysctl.FS }

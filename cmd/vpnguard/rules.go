@@ -34,6 +34,8 @@ func (c *rulesCommand) Run(w *world) error {
 		return err
 	}
 	switch {
+	case len(rs.Tables) == 0 && !c.JSON:
+		fmt.Fprintln(w.stderr, "vpnguard: open: no rules are in force")
 	case c.Explain != "":
 		p, e := parsePacket(c.Explain)
 		if e != nil {
@@ -44,8 +46,6 @@ func (c *rulesCommand) Run(w *world) error {
 		if e := w.json(rulesJSON{1, err == nil, nonNil(drift), rs.Text(), nonNil(rs.Tables)}); e != nil {
 			return e
 		}
-	case len(rs.Tables) == 0:
-		fmt.Fprintln(w.stderr, "vpnguard: open: no rules are in force")
 	default:
 		fmt.Fprint(w.stdout, rs.Text())
 	}
