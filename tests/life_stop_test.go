@@ -16,8 +16,8 @@ func TestUserStopOpensTheHostOnlyWhenTheHookSaysSo(t *testing.T) {
 		client openvpn.Client
 		cause  string
 	}{
-		"SIGTERM": {cause: "sigterm"},
-		"SIGINT":  {signal: syscall.SIGINT, cause: "sigint"},
+		"SIGTERM":     {cause: "sigterm"},
+		"SIGINT":      {signal: syscall.SIGINT, cause: "sigint"},
 		"persist-tun": {client: openvpn.Client{PersistTun: true}, cause: "sigterm"},
 		"up-restart":  {client: openvpn.Client{PersistTun: true, Extra: []string{"up-restart"}}, cause: "sigterm"},
 		"up-delay":    {client: openvpn.Client{Extra: []string{"up-delay"}}, cause: "sigterm"},
