@@ -64,7 +64,10 @@ func TestAForwardedGuestGetsNoWayPastTheSeal(t *testing.T) {
 			s.configure(toml)
 			before := s.snapshot()
 			client := s.connect(clientOf(srv))
-			policy, start := s.policy(srv), s.mark()
+			policy := s.policy(srv)
+			s.alive("before the guest's probes")
+			s.quiet(policy)
+			start := s.mark()
 			s.guestTries(guestProbes, func(uid int, p probe.Probe) {
 				a := s.silent(s.lab.Guest, uid, probe.Order{Name: p.Name}, policy)
 				if n := a.Judge(policy).Counts[wire.CarrierClass]; toml == "" && n > 0 {

@@ -142,8 +142,9 @@ func TestALeaseIsRenewedBehindTheSeal(t *testing.T) {
 
 func (s *scene) dhcpServer() {
 	s.Helper()
-	s.background(s.lab.Gateway, "dnsmasq", "--keep-in-foreground", "--port=0", "--interface=lan0", "--bind-interfaces", "--user=root",
-		"--conf-file=/dev/null", "--pid-file=", "--dhcp-leasefile=/run/leases", "--dhcp-authoritative", "--no-ping",
+	// Without a daemon it keeps its uid, where there may be no other.
+	s.background(s.lab.Gateway, "dnsmasq", "--no-daemon", "--port=0", "--interface=lan0", "--bind-interfaces",
+		"--conf-file=/dev/null", "--dhcp-leasefile=/run/leases", "--dhcp-authoritative", "--no-ping",
 		"--dhcp-range=192.168.1.101,192.168.1.101,120s")
 }
 
