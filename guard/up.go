@@ -108,8 +108,6 @@ func (g *Guard) checkDevice(r Request, links []link.Link) (link.Link, error) {
 		return dev, usage(fmt.Errorf("device %q is the loopback, no tunnel", r.Dev), "")
 	case slices.Contains(r.Settings.Guests, r.Dev):
 		return dev, usage(fmt.Errorf("device %q is named as a guest", r.Dev), "")
-	case !tunnelKinds[dev.Kind] && len(dev.Gateways) > 0:
-		return dev, usage(fmt.Errorf("device %q has a gateway, %s: it is a wire, not a tunnel", r.Dev, dev.Gateways[0]), "")
 	}
 	return dev, checkGuests(r.Settings.Guests, links)
 }
@@ -142,6 +140,9 @@ func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint3
 	}
 	if !proved {
 		return usage(fmt.Errorf("device %q (%s) may be the wire: no route leads to an endpoint by another interface", dev.Name, dev.Kind), "")
+	}
+	if len(dev.Gateways) > 0 {
+		return usage(fmt.Errorf("device %q (%s) has a gateway, %s: it is a wire, not the tunnel", dev.Name, dev.Kind, dev.Gateways[0]), "")
 	}
 	return nil
 }

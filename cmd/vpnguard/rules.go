@@ -33,15 +33,14 @@ func (c *rulesCommand) Run(w *world) error {
 	if err != nil && !errors.Is(err, guard.ErrDrift) {
 		return err
 	}
+	packet, e := parsePacket(c.Explain)
 	switch {
+	case c.Explain != "" && e != nil:
+		return &usageError{fmt.Errorf("packet %q: %w", c.Explain, e), packetGrammar}
 	case len(rs.Tables) == 0 && !c.JSON:
 		fmt.Fprintln(w.stderr, "vpnguard: open: no rules are in force")
 	case c.Explain != "":
-		p, e := parsePacket(c.Explain)
-		if e != nil {
-			return &usageError{fmt.Errorf("packet %q: %w", c.Explain, e), packetGrammar}
-		}
-		fmt.Fprintln(w.stdout, rs.Eval(p))
+		fmt.Fprintln(w.stdout, rs.Eval(packet))
 	case c.JSON:
 		if e := w.json(rulesJSON{1, err == nil, nonNil(drift), rs.Text(), nonNil(rs.Tables)}); e != nil {
 			return e
