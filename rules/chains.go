@@ -47,8 +47,8 @@ func (b *builder) output() Chain {
 			c.reject("out-server"+digit(ipv6), "a server's address on the wire is for its carrier only",
 				AddrSet{Dst, ipv6, serverSet(ipv6)})
 		})
-		for _, a := range byFamily(Dst, b.inside) {
-			c.reject("out-inside"+digit(a.ipv6()), "belongs in the tunnel", a)
+		for _, a := range byLength(Dst, b.inside) {
+			c.reject("out-inside"+a.length(), "belongs in the tunnel", a)
 		}
 		return c
 	}
@@ -132,8 +132,8 @@ func (b *builder) input() Chain {
 func (b *builder) forward() Chain {
 	c := Chain{Name: "forward", Hook: Forward, Priority: priorityFilter, Policy: b.openEnd()}
 	if b.Profile == Split {
-		for _, a := range byFamily(Dst, b.inside) {
-			c.add("fwd-inside"+digit(a.ipv6()), "belongs in the tunnel", RejectOther,
+		for _, a := range byLength(Dst, b.inside) {
+			c.add("fwd-inside"+a.length(), "belongs in the tunnel", RejectOther,
 				append(onNone(Outgoing, append(b.names, b.Guests...)...), a)...)
 		}
 		b.servers(func(ipv6 bool) {
@@ -203,8 +203,8 @@ func (b *builder) fence(w Wire) Chain {
 		if b.dns {
 			c.add("fence-dns", "names are asked inside the tunnel", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
 		}
-		for _, a := range byFamily(Dst, b.inside) {
-			c.add("fence-inside"+digit(a.ipv6()), "belongs in the tunnel", Drop, a)
+		for _, a := range byLength(Dst, b.inside) {
+			c.add("fence-inside"+a.length(), "belongs in the tunnel", Drop, a)
 		}
 		return c
 	}

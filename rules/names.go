@@ -10,9 +10,10 @@ import (
 func dnsPorts(side Side) Port { return Port{side, []PortRange{{53, 53}, {853, 853}}} }
 
 // nameServicePorts are the LAN's own name services: NetBIOS (RFC 1002), SSDP,
-// WS-Discovery, mDNS (RFC 6762), LLMNR (RFC 4795).
+// WS-Discovery, mDNS (RFC 6762), LLMNR (RFC 4795). Single ports, no ranges, for
+// the reason that byLength gives.
 func nameServicePorts() Port {
-	return Port{Dst, []PortRange{{137, 138}, {1900, 1900}, {3702, 3702}, {5353, 5353}, {5355, 5355}}}
+	return Port{Dst, []PortRange{{137, 137}, {138, 138}, {1900, 1900}, {3702, 3702}, {5353, 5353}, {5355, 5355}}}
 }
 
 // namesOut comes before tunnels and LAN: a resolver must not be reached
@@ -56,6 +57,15 @@ func (c *Chain) reject(id, why string, m ...Match) {
 	tcp := append(append([]Match(nil), m...), L4{[]uint8{ProtoTCP}})
 	c.add(id+"-tcp", why, RejectTCP, tcp...)
 	c.add(id, why, RejectOther, m...)
+}
+
+// length names family and prefix length of a list that has one of each.
+func (a Addr) length() string { return fmt.Sprintf("%s/%d", digit(a.ipv6()), a.Prefixes[0].Bits()) }
+
+// Uniform reports whether all prefixes have the same length, and which.
+func (a Addr) Uniform() (bits int, ok bool) {
+	bits = a.Prefixes[0].Bits()
+	return bits, !slices.ContainsFunc(a.Prefixes, func(p netip.Prefix) bool { return p.Bits() != bits })
 }
 
 func (a Addr) ipv6() bool { return a.Prefixes[0].Addr().Is6() }

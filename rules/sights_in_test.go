@@ -146,8 +146,9 @@ func forwardSights() []sight {
 		{"allowing", "the wire to a guest", state(rules.CTEstablished, swap("eth0", "docker0", back)), "policy fwd-end: reject"},
 		{"full", "a guest that is not named", routed("docker0", web), "policy fwd-end: reject"},
 		{"split", "a guest inside", routed("docker0", tcp("tun0", "172.17.0.2:40000", "10.66.0.1:80")), "pre-inside-docker0 policy: accept"},
-		{"split", "a guest inside by the wire", routed("docker0", tcp("eth0", "172.17.0.2:40000", "10.66.0.1:80")), "pre-inside-docker0 fwd-inside4: reject"},
-		{"split", "a guest inside by the wire over IPv6", routed("docker0", tcp("eth0", "[fd00:17::2]:40000", "[fd00:8::77]:80")), "pre-inside-docker0 fwd-inside6: reject"},
+		{"split", "a guest inside by the wire", routed("docker0", tcp("eth0", "172.17.0.2:40000", "10.66.0.1:80")), "pre-inside-docker0 fwd-inside4/16: reject"},
+		{"split", "a guest in a long prefix by the wire", routed("docker0", tcp("eth0", "172.17.0.2:40000", "10.8.0.77:80")), "pre-inside-docker0 fwd-inside4/24: reject"},
+		{"split", "a guest inside by the wire over IPv6", routed("docker0", tcp("eth0", "[fd00:17::2]:40000", "[fd00:8::77]:80")), "pre-inside-docker0 fwd-inside6/64: reject"},
 		{"split", "a guest to the server", routed("docker0", udp("eth0", "172.17.0.2:40000", server4)), "pre-inside-docker0 fwd-server4: reject"},
 		{"split", "a guest to the server over IPv6", routed("docker0", tcp("eth0", "[fd00:17::2]:40000", server6)), "pre-inside-docker0 fwd-server6: reject"},
 		{"split", "a guest to the web", routed("docker0", tcp("eth0", "172.17.0.2:40000", "93.184.216.34:443")), "pre-inside-docker0 policy policy: accept"},
@@ -191,7 +192,8 @@ func fenceSights() []sight {
 		{"split", "a raw frame to the server by TCP", raw(tcp("eth0", lan4, server4)), "fence-server4: drop"},
 		{"split", "a raw frame to the server over IPv6", raw(udp("eth0", lan6, server6)), "fence-server6: drop"},
 		{"split", "a raw question", raw(udp("eth0", lan4, "9.9.9.9:53")), "fence-dns: drop"},
-		{"split", "a raw frame to the inside", raw(udp("eth0", lan4, "10.66.0.1:80")), "fence-inside4: drop"},
-		{"split", "a raw frame to the inside over IPv6", raw(udp("eth0", lan6, "[fd00:8::77]:80")), "fence-inside6: drop"},
+		{"split", "a raw frame to the inside", raw(udp("eth0", lan4, "10.66.0.1:80")), "fence-inside4/16: drop"},
+		{"split", "a raw frame to a long prefix inside", raw(udp("eth0", lan4, "10.8.0.77:80")), "fence-inside4/24: drop"},
+		{"split", "a raw frame to the inside over IPv6", raw(udp("eth0", lan6, "[fd00:8::77]:80")), "fence-inside6/64: drop"},
 	}
 }

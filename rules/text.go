@@ -94,7 +94,7 @@ func matchText(m Match, f Family) string {
 	case L4:
 		return "meta l4proto " + list(m.Protos, protoName)
 	case Addr:
-		return ip(m.ipv6()) + sideText(m.Side, "addr") + " " + list(m.Prefixes, prefixText)
+		return ip(m.ipv6()) + sideText(m.Side, "addr") + " " + m.listText()
 	case AddrSet:
 		return ip(m.IPv6) + sideText(m.Side, "addr") + " @" + m.Set
 	case Tuple:
@@ -169,7 +169,10 @@ const (
 )
 
 // allOnes under a prefix's length is its mask.
-var allOnes = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+var (
+	allOnes  = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+	allOnes4 = netip.MustParseAddr("255.255.255.255")
+)
 
 // targetText compares the target as bytes: nft 1.0.6 has no word for it.
 func targetText(p netip.Prefix) string {
@@ -181,6 +184,21 @@ func targetText(p netip.Prefix) string {
 		at += fmt.Sprintf(" & 0x%x ==", netip.PrefixFrom(allOnes, p.Bits()).Masked().Addr().AsSlice())
 	}
 	return fmt.Sprintf("%s 0x%x", at, p.Masked().Addr().AsSlice())
+}
+
+// listText masks the address where all prefixes have one length, so that their
+// set is a hash.
+func (a Addr) listText() string {
+	bits, ok := a.Uniform()
+	if !ok || len(a.Prefixes) == 1 || a.Prefixes[0].IsSingleIP() {
+		return list(a.Prefixes, prefixText)
+	}
+	ones := allOnes
+	if !a.ipv6() {
+		ones = allOnes4
+	}
+	return fmt.Sprintf("& %s == %s", netip.PrefixFrom(ones, bits).Masked().Addr(),
+		list(a.Prefixes, func(p netip.Prefix) string { return p.Masked().Addr().String() }))
 }
 
 func (q Question) text() string {

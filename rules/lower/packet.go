@@ -49,19 +49,15 @@ func (w *writer) addr(m rules.Addr) {
 	ipv6 := m.Prefixes[0].Addr().Is6()
 	w.bindFamily(ipv6)
 	w.network(addrAt(m.Side, ipv6))
-	single := true
-	for _, p := range m.Prefixes {
-		single = single && p.IsSingleIP()
-	}
-	switch {
-	case single:
-		w.among(addrType(ipv6), values(m.Prefixes, func(p netip.Prefix) []byte { return p.Addr().AsSlice() }))
-	case len(m.Prefixes) == 1:
-		w.masked(mask(m.Prefixes[0]))
-		w.equal(m.Prefixes[0].Masked().Addr().AsSlice())
-	default:
+	bits, uniform := m.Uniform()
+	if !uniform {
 		w.lookup(w.anonymous(addrType(ipv6), true, ranges(m.Prefixes, prefixBounds)).Set)
+		return
 	}
+	if bits < m.Prefixes[0].Addr().BitLen() {
+		w.masked(mask(m.Prefixes[0]))
+	}
+	w.among(addrType(ipv6), values(m.Prefixes, func(p netip.Prefix) []byte { return p.Masked().Addr().AsSlice() }))
 }
 
 func (w *writer) tuple(m rules.Tuple) error {

@@ -25,10 +25,10 @@ func TestIntervalsAreHalfOpenAndDisjoint(t *testing.T) {
 		want []element
 	}{
 		{"apart", prefixes("10.0.0.0/8", "192.168.0.0/16"), []element{{"10.0.0.0", false}, {"11.0.0.0", true}, {"192.168.0.0", false}, {"192.169.0.0", true}}},
-		{"side by side", prefixes("10.0.0.0/9", "10.128.0.0/9"), []element{{"10.0.0.0", false}, {"11.0.0.0", true}}},
+		{"side by side", prefixes("10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/10"), []element{{"10.0.0.0", false}, {"11.0.0.0", true}}},
 		{"up to the highest address", prefixes("10.0.0.0/8", "255.255.255.0/24"), []element{{"10.0.0.0", false}, {"11.0.0.0", true}, {"255.255.255.0", false}}},
 		{"the highest address itself", prefixes("10.0.0.0/8", "255.255.255.255/32"), []element{{"10.0.0.0", false}, {"11.0.0.0", true}, {"255.255.255.255", false}}},
-		{"both halves", prefixes("0.0.0.0/1", "128.0.0.0/1"), []element{{"0.0.0.0", false}}},
+		{"both halves", prefixes("0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"), []element{{"0.0.0.0", false}}},
 		{"IPv6 up to the highest address", prefixes("fc00::/7", "ff00::/8"), []element{{"fc00::", false}, {"fe00::", true}, {"ff00::", false}}},
 		{"an address among prefixes", prefixes("10.0.0.1/32", "10.0.1.0/24"), []element{{"10.0.0.1", false}, {"10.0.0.2", true}, {"10.0.1.0", false}, {"10.0.2.0", true}}},
 	} {
@@ -68,6 +68,7 @@ func TestPortRangesEndBehindTheirLastPort(t *testing.T) {
 func TestSingleValuesNeedNoInterval(t *testing.T) {
 	for name, m := range map[string]rules.Match{
 		"addresses": rules.Addr{Prefixes: prefixes("10.0.0.1/32", "10.0.0.2/32")},
+		"prefixes":  rules.Addr{Prefixes: prefixes("10.1.0.0/16", "10.2.0.0/16")},
 		"ports":     rules.Port{Ranges: []rules.PortRange{{First: 53, Last: 53}, {First: 853, Last: 853}}},
 		"protocols": rules.L4{Protos: []uint8{6, 17}},
 	} {
