@@ -39,8 +39,12 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 		next := rec.clone()
 		next.Sessions = slices.DeleteFunc(next.Sessions, func(s Session) bool { return slices.Contains(gone, s.Dev) })
 		if next.idle() {
+			failing := stayClosed
+			if rec.idle() { // nothing is enforced, only sysctls are left over
+				failing = openAnyway
+			}
 			res.State = Open
-			res.Warnings, err = g.open(rec, stayClosed)
+			res.Warnings, err = g.open(rec, failing)
 		} else {
 			rec, err = g.reapply(next)
 			res.State = rec.state()
@@ -142,7 +146,8 @@ const (
 )
 
 // open gives the host back: knobs first, rules last, so that every moment
-// before the last one is closed.
+// before the last one is closed. Sysctls that could not be restored stay
+// recorded, so that the next call can try again.
 func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err error) {
 	rec.Phase = Removing
 	if err := g.Journal.Save(rec); err != nil {
@@ -150,29 +155,36 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 	}
 	fault.Point("down.recorded")
 	var lost []error
-	for _, e := range g.Knobs.Restore(rec.Knobs) {
-		var changed *sysctl.ChangedError
-		if !errors.As(e, &changed) && !errors.Is(e, os.ErrNotExist) {
+	var left []sysctl.Change
+	for _, c := range slices.Backward(rec.Knobs) {
+		for _, e := range g.Knobs.Restore([]sysctl.Change{c}) {
+			var changed *sysctl.ChangedError
+			if errors.As(e, &changed) || errors.Is(e, os.ErrNotExist) {
+				warnings = append(warnings, e.Error())
+				continue
+			}
 			e = fmt.Errorf("restore a sysctl: %w", e)
 			if failing == stayClosed {
 				return warnings, &StateError{e, "the host is closed; `vpnguard recover` opens it whatever its sysctls do"}
 			}
-			lost = append(lost, e)
-			continue
+			lost, left = append(lost, e), append(left, c)
 		}
-		warnings = append(warnings, e.Error())
 	}
 	fault.Point("down.restored")
 	if err := g.Filter.Remove(); err != nil {
 		return warnings, &StateError{err, "the host is closed; `vpnguard recover` tries again"}
 	}
 	fault.Point("down.opened")
+	if len(left) > 0 {
+		slices.Reverse(left)
+		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Since: g.Now()}); err != nil {
+			lost = append(lost, fmt.Errorf("record what is left: %w", err))
+		}
+		return warnings, &StateError{errors.Join(lost...), "the host is open, but these sysctls are not as they were; `vpnguard recover` tries again"}
+	}
 	if err := g.Journal.Remove(); err != nil {
 		return warnings, &StateError{fmt.Errorf("remove the record: %w", err), "the host is open"}
 	}
 	fault.Point("down.done")
-	if len(lost) > 0 {
-		return warnings, &StateError{errors.Join(lost...), "the host is open, but these sysctls are not as they were"}
-	}
 	return warnings, nil
 }

@@ -102,6 +102,9 @@ func (g *Guard) Status() (Status, error) {
 			st.State = Blocked
 			st.Drift = append(st.Drift, "our tables are in force without a record; `vpnguard recover` removes them")
 		}
+		for _, c := range st.Record.Knobs {
+			st.Drift = append(st.Drift, fmt.Sprintf("sysctl %s is not as it was, %d; `vpnguard recover` tries again", c.Knob, c.Old))
+		}
 		st.Enforced = len(st.Drift) == 0
 		return st, nil
 	}
