@@ -21,8 +21,8 @@ import (
 	"github.com/vpnguard/vpnguard/rules"
 )
 
-// A copy of this program that has this in its environment replaces the ruleset
-// of its network namespace that many times.
+// A copy of this program that has this in its environment, a profile and a
+// number, replaces the ruleset of its network namespace that many times.
 const envReplace = "VPNGUARD_TEST_REPLACE"
 
 func init() {
@@ -42,9 +42,10 @@ const (
 
 // replaceMany walks over policies none of which allows what the flood sends:
 // other endpoints, owners and sets, with and without a tunnel, LAN and fences.
-func replaceMany(times string) error {
-	n, err := strconv.Atoi(times)
-	if err != nil {
+func replaceMany(want string) error {
+	var profile string
+	var n int
+	if _, err := fmt.Sscan(want, &profile, &n); err != nil {
 		return err
 	}
 	eth0, err := net.InterfaceByName("eth0")
@@ -76,6 +77,9 @@ func replaceMany(times string) error {
 		{Carriers: []rules.Carrier{carrier(root, one)}, Guests: []string{"guest0"}},
 		{Tunnels: []rules.Tunnel{tun}, AllowIn: []rules.Service{{Proto: endpoint.TCP, First: 22, Last: 22}}, Wires: fence},
 	}
+	if profile == rules.Split.String() {
+		policies = splitPolicies(tun, carrier(root, one), carrier(root, one, two, six), fence)
+	}
 	conn, err := nft.Open()
 	if err != nil {
 		return err
@@ -92,6 +96,24 @@ func replaceMany(times string) error {
 	}
 	fmt.Println(n)
 	return nil
+}
+
+// splitPolicies all keep what the flood sends inside, by one prefix among
+// others of the same length and of other ones.
+func splitPolicies(tun rules.Tunnel, one, more rules.Carrier, fence []rules.Wire) []rules.Policy {
+	split := func(c rules.Carrier, w []rules.Wire, prefixes ...string) rules.Policy {
+		t := tun
+		for _, p := range prefixes {
+			t.Prefixes = append(t.Prefixes, netip.MustParsePrefix(p))
+		}
+		return rules.Policy{Profile: rules.Split, Tunnels: []rules.Tunnel{t}, Carriers: []rules.Carrier{c}, Wires: w}
+	}
+	return []rules.Policy{
+		split(one, fence, "8.8.8.0/24", "2001:db8:80::/48"),
+		split(more, nil, "8.8.8.0/24", "9.9.9.0/24", "10.66.0.0/16", "2001:db8:80::/48", "2001:db8:81::/48"),
+		split(one, nil, "8.8.8.8/32", "9.9.9.9/32", "2001:db8:80::80/128", "2001:db8:80::81/128"),
+		split(more, fence, "8.0.0.0/8", "10.0.0.0/8", "9.9.9.0/24", "2001:db8::/32", "2001:db9::/32"),
+	}
 }
 
 // flood starts an ordinary user's senders, one for each family.
@@ -145,7 +167,35 @@ func (s *faultScene) mark() lab.Mark {
 
 func TestThousandReplacementsUnderFloodLeakNothing(t *testing.T) {
 	s := newHandScene(t, "")
-	// The control: the same senders with the guard off, slow enough to capture all.
+	s.floodShows()
+	s.leaksWhileReplaced(policyAlone)
+	s.must(0, upByHand...)
+	s.keepsShutWhileReplaced(rules.Full, func() {
+		for i := range calls {
+			args := upByHand
+			if i%2 == 1 {
+				args = append(up(), fmt.Sprintf("--endpoint=203.0.113.11:%d/tcp", 1000+i))
+			}
+			s.must(0, args...)
+		}
+	})
+	s.must(0, "down")
+	s.original("after down")
+}
+
+// In the split profile nothing ends a chain: what no rule denies goes on in clear.
+func TestThousandSplitReplacementsUnderFloodLeakNothing(t *testing.T) {
+	s := newHandScene(t, "")
+	s.floodShows()
+	s.leaksWhileReplaced(intervalSet)
+	s.replace(rules.Split, 1)
+	s.keepsShutWhileReplaced(rules.Split, func() {})
+}
+
+// floodShows is the first control: the same senders with the guard off, slow
+// enough to capture all.
+func (s *faultScene) floodShows() {
+	s.Helper()
 	mark := s.mark()
 	stop, nonces := s.flood(500, time.Minute)
 	wait, cancel := context.WithTimeout(s.ctx, 20*time.Second)
@@ -155,48 +205,47 @@ func TestThousandReplacementsUnderFloodLeakNothing(t *testing.T) {
 	})
 	attempts := stop()
 	_, counts := s.seen(mark, nonces)
-	t.Logf("guard off: %d packets sent, %v on the wire (IPv4 and IPv6)", attempts, counts)
+	s.Logf("guard off: %d packets sent, %v on the wire (IPv4 and IPv6)", attempts, counts)
 	if err != nil {
-		t.Fatalf("control: not both families show on the wire: %v", err)
+		s.Fatalf("control: not both families show on the wire: %v", err)
 	}
-
-	s.policyAloneLeaks()
-
-	s.must(0, upByHand...)
-	mark = s.mark()
-	stop, nonces = s.flood(0, 2*time.Minute)
-	start := time.Now()
-	cmd := s.lab.Client.Command(s.ctx, filepath.Join(lab.WorkDir, ".self"))
-	cmd.Env = append(cmd.Environ(), envReplace+"="+strconv.Itoa(replacements))
-	out, err := cmd.CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(replacements) {
-		t.Fatalf("%v: %s", err, out)
-	}
-	took := time.Since(start)
-	for i := range calls {
-		args := upByHand
-		if i%2 == 1 {
-			args = append(up(), fmt.Sprintf("--endpoint=203.0.113.11:%d/tcp", 1000+i))
-		}
-		s.must(0, args...)
-	}
-	attempts = stop()
-	frames, counts := s.seen(mark, nonces)
-	t.Logf("%d replacements in %v (%v each) and %d calls of `up`, %d packets sent meanwhile: %v on the wire (IPv4 and IPv6)",
-		replacements, took.Round(time.Millisecond), (took / replacements).Round(10*time.Microsecond), calls, attempts, counts)
-	if v := s.lab.Policy().Judge(frames); counts[0] > 0 || counts[1] > 0 || len(v.Leaks) > 0 {
-		t.Errorf("leaked: %v", v)
-	}
-	if attempts < 10*replacements {
-		t.Errorf("only %d packets were sent: no flood", attempts)
-	}
-	s.must(0, "down")
-	s.original("after down")
 }
 
-// gap replaces a closed table in one transaction as well, but in the way that
-// leaves its policy alone for a moment.
-const gap = `
+// replace replaces the host's rules so many times by those of the profile.
+func (s *faultScene) replace(p rules.Profile, times int) {
+	s.Helper()
+	cmd := s.lab.Client.Command(s.ctx, filepath.Join(lab.WorkDir, ".self"))
+	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%s %d", envReplace, p, times))
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(times) {
+		s.Fatalf("%v: %s", err, out)
+	}
+}
+
+// keepsShutWhileReplaced floods the closed host during replacements and more.
+func (s *faultScene) keepsShutWhileReplaced(p rules.Profile, more func()) {
+	s.Helper()
+	mark := s.mark()
+	stop, nonces := s.flood(0, 2*time.Minute)
+	start := time.Now()
+	s.replace(p, replacements)
+	took := time.Since(start)
+	more()
+	attempts := stop()
+	frames, counts := s.seen(mark, nonces)
+	s.Logf("%s: %d replacements in %v (%v each), %d packets sent meanwhile: %v on the wire (IPv4 and IPv6)",
+		p, replacements, took.Round(time.Millisecond), (took / replacements).Round(10*time.Microsecond), attempts, counts)
+	if v := s.lab.Policy().Judge(frames); counts[0] > 0 || counts[1] > 0 || len(v.Leaks) > 0 {
+		s.Errorf("leaked: %v", v)
+	}
+	if attempts < 10*replacements {
+		s.Errorf("only %d packets were sent: no flood", attempts)
+	}
+}
+
+// policyAlone replaces a closed table in one transaction as well, but in the
+// way that leaves its policy alone for a moment.
+const policyAlone = `
 add table inet gap
 delete table inet gap
 table inet gap {
@@ -206,17 +255,30 @@ table inet gap {
 }
 `
 
-// policyAloneLeaks is the second control: this flood does find a gap if there
-// is one.
-func (s *faultScene) policyAloneLeaks() {
+// intervalSet keeps its chain, but denies by sets that are empty for a moment.
+const intervalSet = `
+add table inet gap
+add chain inet gap output { type filter hook output priority 0; policy accept; }
+flush chain inet gap output
+table inet gap {
+	chain output {
+		ip daddr { 8.8.8.0/24, 10.0.0.0/8 } reject
+		ip6 daddr { 2001:db8:80::/48, fd00::/8 } reject
+	}
+}
+`
+
+// leaksWhileReplaced is the second control: this flood does find a gap if
+// there is one.
+func (s *faultScene) leaksWhileReplaced(text string) {
 	s.Helper()
 	file := filepath.Join(s.lab.Dir, "gap.nft")
-	if err := os.WriteFile(file, []byte(gap), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		s.Fatal(err)
 	}
 	replace := func() {
 		s.Helper()
-		if _, err := s.lab.Client.Run(s.ctx, "sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do nft -f "+file+"; done"); err != nil {
+		if _, err := s.lab.Client.Run(s.ctx, "sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do nft -f "+file+" || exit 1; done"); err != nil {
 			s.Fatal(err)
 		}
 	}
@@ -229,9 +291,9 @@ func (s *faultScene) policyAloneLeaks() {
 		_, counts := s.seen(mark, nonces)
 		found = counts[0] + counts[1]
 	}
-	s.Logf("a table with policy drop alone: %d packets sent, %d on the wire within %d replacements", stop(), found, n)
+	s.Logf("control:%s%d packets sent, %d on the wire within %d replacements", text, stop(), found, n)
 	if found == 0 {
-		s.Error("control: replacing a table with policy drop alone shows no gap, so the flood proves nothing")
+		s.Error("control: these replacements show no gap, so the flood proves nothing")
 	}
 	if _, err := s.lab.Client.Run(s.ctx, "nft", "delete", "table", "inet", "gap"); err != nil {
 		s.Fatal(err)

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/openvpn"
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // everyHook wires vpnguard to all script types that a client has besides.
@@ -103,4 +105,32 @@ func TestProfileIsFullUntilTheRoutesAreKnown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The name had another address when the tunnel came up. With a kept tunnel no
+// `up` follows: only `ipchange` tells the new server.
+func TestIPChangeAddsTheServerThatANameMovedTo(t *testing.T) {
+	one, two := openvpn.Server{Restart: 3 * time.Second}, openvpn.Server{Restart: 3 * time.Second, Address: site.ServerTwo}
+	e := event{server: split(one), client: openvpn.Client{PersistTun: true, Extra: append([]string{"remote vpn.lab 1194 udp4"}, everyHook...)}, kept: true}
+	e.prepare = func(l *life) { l.names("203.0.113.10 vpn.lab") }
+	e.happens = func(l *life) {
+		l.names("203.0.113.11 vpn.lab")
+		l.killServer(0)
+		// The same network, so that the client keeps its address and its tunnel.
+		l.event.server = split(two)
+		l.reviveServer(0)
+		l.away()
+		l.up(2)
+		l.event.server, l.event.second = split(one), &two // both are explained
+	}
+	e.test(t, func(l *life) {
+		l.works()
+		if !strings.Contains(l.client.Log(), "vpnguard: endpoint 203.0.113.11:1194/udp added") || strings.Contains(l.client.Log(), "Closing TUN/TAP") {
+			t.Errorf("the endpoint was not added by ipchange alone:\n%s", l.client.Log())
+		}
+		if v := l.view(); !slices.Equal(v.Sessions[0].Endpoints, []string{"203.0.113.10:1194/udp", "203.0.113.11:1194/udp"}) {
+			t.Errorf("endpoints %q", v.Sessions[0].Endpoints)
+		}
+		l.stops()
+	})
 }
