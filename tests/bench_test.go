@@ -75,8 +75,9 @@ func BenchmarkOutput(b *testing.B) {
 		}
 		for i, kind := range kinds[1:] {
 			base, sealed := median(took["open"]), median(took[kind])
-			b.Logf("%-16s %8.0f packets/s, open %8.0f packets/s, ratio %.3f", kind, benchPackets/sealed.Seconds(), benchPackets/base.Seconds(), base.Seconds()/sealed.Seconds())
-			b.ReportMetric(base.Seconds()/sealed.Seconds(), fmt.Sprintf("pps-ratio-%d", []int{1, 10000}[i]))
+			ratio := pairedRatio(took["open"], took[kind])
+			b.Logf("%-16s %8.0f packets/s, open %8.0f packets/s, ratio %.3f", kind, benchPackets/sealed.Seconds(), benchPackets/base.Seconds(), ratio)
+			b.ReportMetric(ratio, fmt.Sprintf("pps-ratio-%d", []int{1, 10000}[i]))
 		}
 	}
 }
@@ -91,27 +92,37 @@ func BenchmarkTunnel(b *testing.B) {
 	client, err := c.Start(s.ctx, s.lab, s.pki)
 	must(b, err)
 	must(b, client.WaitUp(s.ctx, 1))
-	up := []string{"up", "--dev", "tun0", "--owner", "0", "--endpoint", srv.Endpoint().String() + "/udp"}
-	many := slices.Clone(up)
-	for i := range 9999 {
-		many = append(many, "--endpoint", fmt.Sprintf("198.18.%d.%d:1194/udp", i/250, 1+i%250))
+	one := filepath.Join(s.lab.Dir, "one.nft")
+	text, stderr, code := s.run(nil, "up", "--dev", "tun0", "--owner", "0", "--endpoint", srv.Endpoint().String()+"/udp", "--dry-run")
+	if code != 0 {
+		b.Fatal(stderr)
+	}
+	must(b, os.WriteFile(one, []byte(text), 0o600))
+	many := []string{one}
+	for i, text := range moreEndpoints(9999) {
+		many = append(many, filepath.Join(s.lab.Dir, fmt.Sprintf("more%d.nft", i)))
+		must(b, os.WriteFile(many[i+1], []byte(text), 0o600))
 	}
 	kinds := []struct {
-		name string
-		up   []string
-	}{{"open", nil}, {"1 endpoint", up}, {"10000 endpoints", many}}
+		name  string
+		rules []string
+	}{{"open", nil}, {"1 endpoint", []string{one}}, {"10000 endpoints", many}}
+	nftIn := func(args ...string) {
+		_, err := s.lab.Client.Run(s.ctx, "nft", args...)
+		must(b, err)
+	}
 	for b.Loop() {
 		took := map[string][]time.Duration{}
 		for range tunnelRounds {
 			for _, k := range kinds {
-				if k.up != nil {
-					s.must(0, k.up...)
+				for _, file := range k.rules {
+					nftIn("-f", file)
 				}
 				start := time.Now()
 				must(b, s.lab.Transfer(s.ctx, s.user, site.Public, tunnelBytes))
 				took[k.name] = append(took[k.name], time.Since(start))
-				if k.up != nil {
-					s.must(0, "down")
+				if k.rules != nil {
+					nftIn("delete table inet vpnguard; delete table netdev vpnguard")
 				}
 			}
 		}
@@ -119,11 +130,31 @@ func BenchmarkTunnel(b *testing.B) {
 		for _, k := range kinds[1:] {
 			sealed := median(took[k.name])
 			pps := func(d time.Duration) float64 { return 2 * tunnelBytes / tunnelSegment / d.Seconds() }
+			ratio := pairedRatio(took["open"], took[k.name])
 			b.Logf("through the tunnel, %-15s %6.0f packets/s, open %6.0f packets/s, ratio %.3f (medians of %d)",
-				k.name, pps(sealed), pps(open), open.Seconds()/sealed.Seconds(), tunnelRounds)
-			b.ReportMetric(open.Seconds()/sealed.Seconds(), "tunnel-ratio-"+strings.Fields(k.name)[0])
+				k.name, pps(sealed), pps(open), ratio, tunnelRounds)
+			b.ReportMetric(ratio, "tunnel-ratio-"+strings.Fields(k.name)[0])
 		}
 	}
+}
+
+// moreEndpoints are texts that add so many servers to the sets of one carrier:
+// nft cannot send them at once without the right to a larger socket buffer.
+func moreEndpoints(n int) (texts []string) {
+	for at := 0; at < n; at += 500 {
+		var tuples, addrs []string
+		for i := at; i < min(n, at+500); i++ {
+			a := fmt.Sprintf("198.18.%d.%d", i/250, 1+i%250)
+			addrs, tuples = append(addrs, a), append(tuples, a+" . udp . 1194")
+		}
+		text := ""
+		for set, elements := range map[string][]string{"inet vpnguard carrier0_ip4": tuples, "inet vpnguard servers_ip4": addrs,
+			"netdev vpnguard carriers_ip4": tuples, "netdev vpnguard servers_ip4": addrs} {
+			text += fmt.Sprintf("add element %s { %s }\n", set, strings.Join(elements, ", "))
+		}
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 const (
@@ -193,6 +224,17 @@ func compare(b *testing.B, what, name string, took []time.Duration, baseName str
 	ratio := float64(median(took)) / float64(median(base))
 	b.Logf("%s: %s %v, %s %v, ratio %.2f (medians of %d)", what, name, median(took), baseName, median(base), ratio, benchRounds)
 	b.ReportMetric(ratio, what+"-ratio")
+}
+
+// pairedRatio is the median of the rounds' ratios of rates: neighbours in time
+// share the machine's noise.
+func pairedRatio(base, sealed []time.Duration) float64 {
+	var ratios []float64
+	for i := range base {
+		ratios = append(ratios, base[i].Seconds()/sealed[i].Seconds())
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
 }
 
 func median(d []time.Duration) time.Duration {
