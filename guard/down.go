@@ -16,6 +16,13 @@ type Selection struct {
 	Dev string
 	PID int  // of the client that calls
 	All bool // wins over Dev and PID
+	// Allowed, if it is not nil, says whether the caller may end a session.
+	Allowed func(Session) bool `json:"-"`
+}
+
+// notTheirs refuses a caller.
+func notTheirs(s Session) error {
+	return unchanged(fmt.Errorf("session %q: neither root nor its owner nor its client (pid %d) asks: %w", s.ID, s.PID, os.ErrPermission))
 }
 
 // Stop ends sessions because the user stopped them. After the last one the
@@ -100,6 +107,16 @@ func (g *Guard) Restart(ctx context.Context, sel Selection) (res Result, err err
 // own session only, or one whose client is dead: the device's name may belong
 // to another client by the time that its `down` runs.
 func (g *Guard) choose(r Record, sel Selection) ([]string, error) {
+	devs, err := g.chosen(r, sel)
+	for _, s := range r.Sessions {
+		if sel.Allowed != nil && slices.Contains(devs, s.Dev) && !sel.Allowed(s) {
+			return nil, notTheirs(s)
+		}
+	}
+	return devs, err
+}
+
+func (g *Guard) chosen(r Record, sel Selection) ([]string, error) {
 	all := r.tunnels()
 	if sel.All {
 		return all, nil

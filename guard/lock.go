@@ -43,8 +43,13 @@ type LockRequest struct {
 //
 // An error that is not a [StateError] left the host as it was.
 func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Result, err error) {
+	// Before the record is locked, as in Up.
+	var found lookedUp
+	if !r.Kept || !g.HasKept() {
+		found.ends, found.warnings = g.resolve(ctx, r.ResolveTimeout, r.Names)
+	}
 	if dryRun {
-		plan, warnings, err := g.prepareLock(ctx, r)
+		plan, warnings, err := g.prepareLock(r, found)
 		if err != nil {
 			return Result{}, err
 		}
@@ -55,7 +60,7 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 		return res, nil
 	}
 	err = g.locked(ctx, func() error {
-		plan, warnings, err := g.prepareLock(ctx, r)
+		plan, warnings, err := g.prepareLock(r, found)
 		if err != nil {
 			return unchanged(err)
 		}
@@ -78,13 +83,19 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 	return res, err
 }
 
-func (g *Guard) prepareLock(ctx context.Context, r LockRequest) (Plan, []string, error) {
+// lookedUp is what names led to.
+type lookedUp struct {
+	ends     []endpoint.Endpoint
+	warnings []string
+}
+
+func (g *Guard) prepareLock(r LockRequest, looked lookedUp) (Plan, []string, error) {
 	rec, _, err := g.load()
 	if err != nil {
 		return Plan{}, nil, err
 	}
 	var damage error
-	lock, warnings, err := g.makeLock(ctx, r)
+	lock, warnings, err := g.makeLock(r, looked)
 	if errors.As(err, new(*state.CorruptError)) || errors.As(err, new(*state.NewerError)) {
 		// At boot there is nobody to ask: closed, without any endpoint.
 		lock, damage, err = Lock{Owner: rules.Owner{UIDs: []uint32{0}}, Since: g.Now()}, err, nil
@@ -106,16 +117,16 @@ func (g *Guard) prepareLock(ctx context.Context, r LockRequest) (Plan, []string,
 	return plan, warnings, err
 }
 
-// makeLock resolves what the request names. At boot nothing can be resolved,
-// so a kept lock comes with the addresses that it had.
-func (g *Guard) makeLock(ctx context.Context, r LockRequest) (Lock, []string, error) {
+// makeLock makes a lock of the request. At boot nothing can be resolved, so a
+// kept lock comes with the addresses that it had.
+func (g *Guard) makeLock(r LockRequest, looked lookedUp) (Lock, []string, error) {
 	if r.Kept {
 		kept, found, err := g.kept()
 		if err != nil || found {
 			return g.renewed(kept), nil, err
 		}
 	}
-	ends, warnings := g.resolve(ctx, r.ResolveTimeout, r.Names)
+	ends, warnings := looked.ends, looked.warnings
 	l := Lock{
 		Names: r.Names, Bootstrap: r.Bootstrap, Settings: r.Settings, Since: g.Now(),
 		Owner: rules.Owner{UIDs: r.UIDs, Mark: r.Mark, Mask: r.Mask},

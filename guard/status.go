@@ -31,6 +31,17 @@ func (s State) String() string {
 // MarshalText is the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText takes a state's name.
+func (s *State) UnmarshalText(text []byte) error {
+	for c := Blocked; c <= Locked; c++ {
+		if c.String() == string(text) {
+			*s = c
+			return nil
+		}
+	}
+	return fmt.Errorf("state %q is none", text)
+}
+
 // state is what the record says.
 func (r Record) state() State {
 	switch {
@@ -65,6 +76,7 @@ type Counter struct {
 	Rule    string
 	Packets uint64
 	Bytes   uint64
+	Blocks  bool // the rule lets nothing pass
 }
 
 // Status reads the record and the kernel and changes nothing. An error that
@@ -93,7 +105,7 @@ func (g *Guard) Status() (Status, error) {
 	for _, t := range have.Tables {
 		for _, c := range t.Chains {
 			for _, r := range c.Rules {
-				st.Counters = append(st.Counters, Counter{c.Name, r.Comment, r.Packets, r.Bytes})
+				st.Counters = append(st.Counters, Counter{c.Name, r.Comment, r.Packets, r.Bytes, false})
 			}
 		}
 	}
@@ -113,11 +125,15 @@ func (g *Guard) Status() (Status, error) {
 
 // compare fills in drift and notes of a host that should be sealed.
 func (g *Guard) compare(st *Status) error {
-	rec := st.Record
 	links, err := g.Links.List()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
+	return g.compareWith(st, links)
+}
+
+func (g *Guard) compareWith(st *Status, links []link.Link) error {
+	rec := st.Record
 	have, err := g.Filter.List()
 	if err != nil {
 		return fmt.Errorf("read the rules in force: %w", err)
@@ -137,6 +153,7 @@ func (g *Guard) compare(st *Status) error {
 		if err != nil {
 			return err
 		}
+		blocking(st.Counters, rs)
 		shape := have.Compare(rs)
 		st.Drift = append(st.Drift, shape...)
 		st.Drift = append(st.Drift, changed(rec.Fingerprints, have.Fingerprints())...)
@@ -147,6 +164,21 @@ func (g *Guard) compare(st *Status) error {
 	g.note(st, links)
 	st.Enforced = len(st.Drift) == 0
 	return nil
+}
+
+// blocking marks the counters of rules that let nothing pass.
+func blocking(counters []Counter, rs rules.Ruleset) {
+	blocks := map[string]bool{}
+	for _, t := range rs.Tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				blocks[c.Name+"\n"+r.Comment()] = !r.Verdict.Passes()
+			}
+		}
+	}
+	for i, c := range counters {
+		counters[i].Blocks = blocks[c.Chain+"\n"+c.Rule]
+	}
 }
 
 // changed names the parts that the kernel has in another form than when they

@@ -18,8 +18,11 @@ import (
 // After an error the host is what it was before, or, if the error is a
 // [StateError] that says so, closed.
 func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err error) {
+	// Before the lock: a resolver may take seconds, during which the guardian
+	// has to be able to heal.
+	looked := g.lookUp(ctx, &r)
 	if dryRun {
-		plan, warnings, err := g.prepare(ctx, r)
+		plan, warnings, err := g.prepare(r, looked)
 		if err != nil {
 			return Result{}, err
 		}
@@ -31,7 +34,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 	}
 	fault.Point("up.start")
 	err = g.locked(ctx, func() error {
-		plan, warnings, err := g.prepare(ctx, r)
+		plan, warnings, err := g.prepare(r, looked)
 		if err != nil {
 			return unchanged(err)
 		}
@@ -47,8 +50,19 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 	return res, err
 }
 
+// lookUp moves what the request's names lead to to its endpoints.
+func (g *Guard) lookUp(ctx context.Context, r *Request) (warnings []string) {
+	resolved, warnings := g.resolve(ctx, r.ResolveTimeout, r.Names)
+	for _, e := range resolved {
+		if !slices.Contains(r.Endpoints, e) {
+			r.Endpoints = append(r.Endpoints, e)
+		}
+	}
+	return warnings
+}
+
 // prepare finds out everything that the plan depends on.
-func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) {
+func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 	rec, _, err := g.load()
 	if err != nil {
 		return Plan{}, nil, err
@@ -65,12 +79,6 @@ func (g *Guard) prepare(ctx context.Context, r Request) (Plan, []string, error) 
 	var old Session
 	if known {
 		old = rec.Sessions[i]
-	}
-	resolved, warnings := g.resolve(ctx, r.ResolveTimeout, r.Names)
-	for _, e := range resolved {
-		if !slices.Contains(r.Endpoints, e) {
-			r.Endpoints = append(r.Endpoints, e)
-		}
 	}
 	s, err := merge(old, known, r, dev)
 	if err != nil {
@@ -213,7 +221,9 @@ func (g *Guard) withSession(rec Record, s Session) Record {
 // Update changes a recorded session without a device at hand: another server
 // address, or the routes that are known now. A session that is not recorded
 // is nothing to update.
-func (g *Guard) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (res Result, err error) {
+//
+// allowed, if it is not nil, says whether the caller may change a session.
+func (g *Guard) Update(ctx context.Context, pid int, ends []endpoint.Endpoint, allowed func(Session) bool) (res Result, err error) {
 	err = g.locked(ctx, func() error {
 		rec, _, err := g.load()
 		if err != nil {
@@ -224,6 +234,9 @@ func (g *Guard) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (
 			res.Done = append(res.Done, "no session of this client is sealed yet; nothing to update")
 			res.State = rec.state()
 			return nil
+		}
+		if allowed != nil && !allowed(rec.Sessions[i]) {
+			return notTheirs(rec.Sessions[i])
 		}
 		next := rec.clone()
 		s := &next.Sessions[i]

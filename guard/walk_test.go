@@ -135,7 +135,7 @@ func (w *walker) choose() (string, func() error) {
 		}
 	case 4:
 		return "update", func() error {
-			_, err := w.Update(ctx, pid, []endpoint.Endpoint{w.endpoint()})
+			_, err := w.Update(ctx, pid, []endpoint.Endpoint{w.endpoint()}, nil)
 			return err
 		}
 	case 5:

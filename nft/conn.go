@@ -20,6 +20,7 @@ import (
 // not safe for concurrent use.
 type Conn struct {
 	nft *nftables.Conn
+	own bool // new tables get this connection as their owner
 }
 
 // Open opens the socket. It needs no privilege; every other call needs
@@ -71,6 +72,9 @@ func (c *Conn) Replace(rs rules.Ruleset) (Listing, error) {
 func (c *Conn) Remove() error {
 	err := c.transact(func(have Listing) error {
 		for _, t := range have.Tables {
+			if err := c.take(t); err != nil {
+				return err
+			}
 			c.nft.DelTable(t.handle())
 		}
 		return nil
@@ -124,7 +128,11 @@ func (c *Conn) discard() error {
 // deleted and added again leaves a moment in which only its policy stands.
 func (c *Conn) queueReplace(have Listing, tables []lower.Table) error {
 	for _, old := range have.Tables {
-		if !slices.ContainsFunc(tables, func(t lower.Table) bool { return t.Family == old.family() }) {
+		if err := c.take(old); err != nil {
+			return err
+		}
+		wanted := slices.ContainsFunc(tables, func(t lower.Table) bool { return t.Family == old.family() })
+		if !wanted || c.mustMove(old) {
 			c.nft.DelTable(old.handle())
 			continue
 		}
@@ -142,6 +150,7 @@ func (c *Conn) queueReplace(have Listing, tables []lower.Table) error {
 		}
 	}
 	for _, t := range tables {
+		t.Flags = c.flags(have, familyOf(t))
 		if err := c.queueTable(t); err != nil {
 			return err
 		}

@@ -110,17 +110,20 @@ func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
 	t := Table{Family: f, Name: rules.TableName}
 	found := false
 	err := dump(conn, f, unix.NFT_MSG_GETTABLE, nil, func(a *netlink.AttributeDecoder) error {
-		name, dormant := "", false
+		name, flags, port := "", uint32(0), uint32(0)
 		for a.Next() {
 			switch a.Type() {
 			case unix.NFTA_TABLE_NAME:
 				name = a.String()
 			case unix.NFTA_TABLE_FLAGS:
-				dormant = a.Uint32()&uint32(nftables.TableFlagDormant) != 0
+				flags = a.Uint32()
+			case attrTableOwner:
+				port = a.Uint32()
 			}
 		}
 		if name == t.Name {
-			found, t.Dormant = true, dormant
+			found, t.Dormant = true, flags&uint32(nftables.TableFlagDormant) != 0
+			t.Owned, t.persistent, t.port = flags&uint32(nftables.TableFlagOwner) != 0, flags&uint32(nftables.TableFlagPersist) != 0, port
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/rules/lower"
 )
 
 // Listing is what the kernel has of our tables.
@@ -25,8 +26,13 @@ type Table struct {
 	Name   string
 	// Dormant tables are there but decide on nothing.
 	Dormant bool
-	Sets    []Set // named ones
-	Chains  []Chain
+	Owned   bool // whether one netlink socket alone may change it
+
+	persistent bool   // stays when its owner ends
+	port       uint32 // of the owner's socket
+
+	Sets   []Set // named ones
+	Chains []Chain
 }
 
 // Set is a named set in the kernel.
@@ -203,6 +209,13 @@ func (t Table) family() nftables.TableFamily {
 
 func (t Table) handle() *nftables.Table {
 	return &nftables.Table{Family: t.family(), Name: t.Name}
+}
+
+func familyOf(t lower.Table) rules.Family {
+	if t.Family == nftables.TableFamilyNetdev {
+		return rules.Netdev
+	}
+	return rules.Inet
 }
 
 func hookName(f nftables.TableFamily, num uint32) rules.Hook {

@@ -116,6 +116,20 @@ func discover(p proc) (Process, error) {
 	return got, nil
 }
 
+// Parent is the start time of the process pid, in clock ticks since boot, and the
+// id of its parent. If it ended, the error is os.ErrNotExist.
+func Parent(pid int) (start uint64, parent int, err error) {
+	text, err := newProc(pid, "").read("stat")
+	if err != nil {
+		return 0, 0, fmt.Errorf("examine process %d: %w", pid, err)
+	}
+	st, err := parseStat(text)
+	if err != nil {
+		return 0, 0, fmt.Errorf("examine process %d: %w", pid, err)
+	}
+	return st.start, st.parent, nil
+}
+
 // Alive tells whether the process pid still is the one that started at
 // startTime. A zombie is not alive: it sends nothing.
 func Alive(pid int, startTime uint64, procRoot string) bool {

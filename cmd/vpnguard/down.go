@@ -61,7 +61,7 @@ var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-
 // hookDown handles a client's `down`. A restart that cannot be noted is no
 // failure: the host stays closed, and a client whose hook fails would die
 // instead of coming back.
-func (w *world) hookDown(ctx context.Context, g *guard.Guard, conf config.Config, call hook.Call) error {
+func (w *world) hookDown(ctx context.Context, g *host, conf config.Config, call hook.Call) error {
 	sel := guard.Selection{Dev: call.Dev, PID: clientPID(call)}
 	stop := call.Event == hook.EventStop || conf.OpenOnServerStop && slices.Contains(serverStops, call.Cause)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/nft"
 )
@@ -46,7 +47,10 @@ func classify(err error) (code int, hint string) {
 	var request *guard.UsageError
 	var value *hook.ValueError
 	var unsupported *nft.UnsupportedError
+	var told *guardian.Failure
 	switch {
+	case errors.As(err, &told):
+		return told.Code, told.Hint
 	case errors.As(err, &wrong):
 		return exitUsage, wrong.hint
 	case errors.As(err, &request):

@@ -1,23 +1,36 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
 
+// host is this host. Its changes are made by the guardian if one runs, and by
+// this process otherwise; what only looks is done here.
+type host struct {
+	*guard.Guard
+	filter *nft.Conn
+	client guardian.Client
+}
+
 // host opens this host's parts. The caller closes them by the function.
-func (w *world) host() (*guard.Guard, func(), error) {
+func (w *world) host() (*host, func(), error) {
 	filter, err := nft.Open()
 	if err != nil {
 		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
@@ -44,10 +57,73 @@ func (w *world) host() (*guard.Guard, func(), error) {
 		Resolver: net.DefaultResolver,
 		Now:      time.Now,
 	}
-	return g, func() {
+	return &host{g, filter, guardian.Client{Socket: guardian.SocketPath(w.guardianDir()), NetNS: netns}}, func() {
 		h.Close()
 		_ = filter.Close()
 	}, nil
+}
+
+// guardianDir is the directory of the guardian's lock and socket.
+func (w *world) guardianDir() string { return filepath.Join(w.stateDir, "guardian") }
+
+// asked prefers the guardian: it owns the tables, and may do what a client that
+// gave up its privileges may not.
+func asked(res guard.Result, err error, self func() (guard.Result, error)) (guard.Result, error) {
+	if errors.Is(err, guardian.ErrNotRunning) {
+		return self()
+	}
+	return res, err
+}
+
+func (h *host) Up(ctx context.Context, r guard.Request, dryRun bool) (guard.Result, error) {
+	if dryRun {
+		return h.Guard.Up(ctx, r, true)
+	}
+	res, err := h.client.Up(ctx, r)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Up(ctx, r, false) })
+}
+
+func (h *host) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (guard.Result, error) {
+	res, err := h.client.Update(ctx, pid, ends)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Update(ctx, pid, ends, nil) })
+}
+
+func (h *host) Restart(ctx context.Context, sel guard.Selection) (guard.Result, error) {
+	res, err := h.client.Restart(ctx, sel)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Restart(ctx, sel) })
+}
+
+func (h *host) Stop(ctx context.Context, sel guard.Selection) (guard.Result, error) {
+	res, err := h.client.Stop(ctx, sel)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Stop(ctx, sel) })
+}
+
+func (h *host) Lock(ctx context.Context, r guard.LockRequest, dryRun bool) (guard.Result, error) {
+	if dryRun {
+		return h.Guard.Lock(ctx, r, true)
+	}
+	res, err := h.client.Lock(ctx, r)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Lock(ctx, r, false) })
+}
+
+func (h *host) Confirm(ctx context.Context) (guard.Result, error) {
+	res, err := h.client.Confirm(ctx)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Confirm(ctx) })
+}
+
+func (h *host) Unlock(ctx context.Context) (guard.Result, error) {
+	res, err := h.client.Unlock(ctx)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Unlock(ctx) })
+}
+
+func (h *host) Expire(ctx context.Context, trial string) (guard.Result, error) {
+	res, err := h.client.Expire(ctx, trial)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Expire(ctx, trial) })
+}
+
+func (h *host) Recover(ctx context.Context) (guard.Result, error) {
+	res, err := h.client.Recover(ctx)
+	return asked(res, err, func() (guard.Result, error) { return h.Guard.Recover(ctx) })
 }
 
 // networkNamespace is the inode number of the one that this process is in.

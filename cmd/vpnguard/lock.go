@@ -140,12 +140,12 @@ type confirmCommand struct{}
 
 // Run keeps what a trial set.
 func (confirmCommand) Run(ctx context.Context, w *world) error {
-	return w.change(func(g *guard.Guard) (guard.Result, error) { return g.Confirm(ctx) })
+	return w.change(func(g *host) (guard.Result, error) { return g.Confirm(ctx) })
 }
 
 type unlockCommand struct{}
 
 // Run takes the lock off.
 func (unlockCommand) Run(ctx context.Context, w *world) error {
-	return w.change(func(g *guard.Guard) (guard.Result, error) { return g.Unlock(ctx) })
+	return w.change(func(g *host) (guard.Result, error) { return g.Unlock(ctx) })
 }

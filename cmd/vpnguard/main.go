@@ -24,6 +24,7 @@ func main() {
 	code := run(ctx, world{
 		args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 		stateDir: "/run/vpnguard", keptDir: "/var/lib/vpnguard", configFile: "/etc/vpnguard/vpnguard.toml",
+		journal: os.Getenv("JOURNAL_STREAM") != "",
 	})
 	stop()
 	os.Exit(code)

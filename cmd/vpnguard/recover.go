@@ -10,5 +10,5 @@ type recoverCommand struct{}
 
 // Run puts right what a crash left.
 func (recoverCommand) Run(ctx context.Context, w *world) error {
-	return w.change(func(g *guard.Guard) (guard.Result, error) { return g.Recover(ctx) })
+	return w.change(func(g *host) (guard.Result, error) { return g.Recover(ctx) })
 }

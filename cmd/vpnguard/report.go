@@ -33,7 +33,7 @@ func (w *world) dryRun(res guard.Result) {
 }
 
 // change carries a change of the host out and says what it came to.
-func (w *world) change(do func(*guard.Guard) (guard.Result, error)) error {
+func (w *world) change(do func(*host) (guard.Result, error)) error {
 	g, done, err := w.host()
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ type world struct {
 	stateDir       string
 	keptDir        string // of the lock, on a disk that outlives a boot
 	configFile     string
+	journal        bool // whether stderr is the journal's
 }
 
 // commands are the whole command line.
@@ -29,6 +30,7 @@ type commands struct {
 	Expire  expireCommand  `cmd:"" hidden:""`
 	Status  statusCommand  `cmd:"" help:"Show what is enforced; exit 0 only if it is what was recorded."`
 	Rules   rulesCommand   `cmd:"" help:"Print the rules in force as text that nft -f accepts."`
+	Watch   watchCommand   `cmd:"" help:"Guard: own the tables, heal what others change, work for hooks."`
 	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`
 	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
 	Version versionCommand `cmd:"" help:"Print the version."`

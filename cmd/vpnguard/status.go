@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/rules"
 )
 
@@ -58,8 +60,12 @@ type ownerJSON struct {
 }
 
 type guardianJSON struct {
-	Running bool `json:"running"`
-	PID     int  `json:"pid"`
+	Running  bool           `json:"running"`
+	PID      int            `json:"pid"`
+	Since    *time.Time     `json:"since,omitempty"`
+	Owns     bool           `json:"owns"` // nobody else can change the tables
+	Heals    int            `json:"heals"`
+	LastHeal *guardian.Heal `json:"last_heal,omitempty"`
 }
 
 type counterJSON struct {
@@ -67,10 +73,11 @@ type counterJSON struct {
 	Rule    string `json:"rule"`
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+	Blocks  bool   `json:"blocks"` // the rule lets nothing pass
 }
 
 // Run prints what is enforced.
-func (c *statusCommand) Run(w *world) error {
+func (c *statusCommand) Run(ctx context.Context, w *world) error {
 	g, done, err := w.host()
 	if err != nil {
 		return err
@@ -83,12 +90,22 @@ func (c *statusCommand) Run(w *world) error {
 		}
 		return err
 	}
+	watch, err := g.client.Info(ctx)
+	switch {
+	case errors.Is(err, guardian.ErrNotRunning):
+	case err != nil:
+		st.Notes = append(st.Notes, fmt.Sprintf("the guardian does not answer: %v", err))
+	}
 	if c.JSON {
-		if err := w.json(describe(st)); err != nil {
+		out := describe(st)
+		if watch.PID != 0 {
+			out.Guardian = guardianJSON{true, watch.PID, &watch.Since, watch.Owns, watch.Heals, watch.LastHeal}
+		}
+		if err := w.json(out); err != nil {
 			return err
 		}
 	} else {
-		w.statusText(st)
+		w.statusText(st, watch)
 	}
 	if !st.Enforced {
 		return guard.ErrDrift
@@ -134,7 +151,7 @@ func nonNil[T any](list []T) []T {
 	return list
 }
 
-func (w *world) statusText(st guard.Status) {
+func (w *world) statusText(st guard.Status, watch guardian.Info) {
 	fmt.Fprintf(w.stdout, "state     %s", st.State)
 	if st.State != guard.Open {
 		fmt.Fprintf(w.stdout, " for %s", st.Record.Age(time.Now()))
@@ -154,11 +171,38 @@ func (w *world) statusText(st guard.Status) {
 	if blocked := blockedPackets(st.Counters); st.State != guard.Open {
 		fmt.Fprintf(w.stdout, "blocked   %d packets\n", blocked)
 	}
+	w.guardianText(st, watch)
 	for _, d := range st.Drift {
 		fmt.Fprintf(w.stdout, "drift     %s\n", d)
 	}
 	for _, n := range st.Notes {
 		fmt.Fprintf(w.stdout, "note      %s\n", n)
+	}
+}
+
+// guardianText says who keeps it so.
+func (w *world) guardianText(st guard.Status, watch guardian.Info) {
+	if watch.PID == 0 {
+		if st.State != guard.Open {
+			fmt.Fprintln(w.stdout, "guardian  none: nobody heals what others change (vpnguard watch)")
+		}
+		return
+	}
+	how := "heals what others change"
+	if watch.Owns {
+		how = "owns the tables: nobody else can change them"
+	}
+	fmt.Fprintf(w.stdout, "guardian  pid %d for %s, %s\n", watch.PID, time.Since(watch.Since).Truncate(time.Second), how)
+	if l := watch.LastHeal; l != nil {
+		why := "a new or changed interface"
+		if len(l.Drift) > 0 {
+			why = l.Drift[0]
+		}
+		by := ""
+		if len(l.Culprits) > 0 {
+			by = " by " + strings.Join(l.Culprits, ", ")
+		}
+		fmt.Fprintf(w.stdout, "healed    %d times, last %s ago%s: %s\n", watch.Heals, time.Since(l.At).Truncate(time.Second), by, why)
 	}
 }
 

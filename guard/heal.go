@@ -1,0 +1,127 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/rules"
+)
+
+// Healed is what [Guard.Heal] found and did.
+type Healed struct {
+	State State
+	Drift []string      // what was not as recorded, a sentence each
+	Done  bool          // rules and sysctls were put in force anew
+	Took  time.Duration // from the first look to the verified end
+}
+
+// Heal compares what is enforced with what was recorded and puts it right: rules
+// and sysctls that somebody changed, and fences for interfaces that came or were
+// renamed. A change that a killed call left half done is completed if it
+// closes; one that opens is left to `recover`, and the host closed.
+//
+// With force it puts everything in force anew whatever it finds; that is how a
+// guardian takes the tables over.
+func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
+	start := g.Now()
+	err = g.locked(ctx, func() error {
+		rec, found, err := g.load()
+		if err != nil {
+			h.State = Blocked
+			return err
+		}
+		h.State = rec.state()
+		if !found || rec.idle() || rec.Phase == Removing {
+			return nil
+		}
+		links, err := g.Links.List()
+		if err != nil {
+			return fmt.Errorf("list interfaces: %w", err)
+		}
+		if !force {
+			st := Status{State: h.State, Record: rec}
+			if err := g.compareWith(&st, links); err != nil {
+				return err
+			}
+			h.Drift = st.Drift
+		}
+		plan, err := g.plan(rec, links)
+		if err != nil {
+			return err
+		}
+		if !force && len(h.Drift) == 0 && slices.EqualFunc(plan.Record.Wires, rec.Wires, sameWire) {
+			return nil
+		}
+		done, err := g.apply(plan)
+		h.State, h.Done = done.state(), err == nil
+		return err
+	})
+	h.Took = g.Now().Sub(start)
+	return h, err
+}
+
+func sameWire(a, b rules.Wire) bool {
+	return a.Name == b.Name && a.Index == b.Index && slices.Equal(a.OnLink, b.OnLink)
+}
+
+// Trial is the unconfirmed trial that goes on; empty: none.
+func (g *Guard) Trial() (id string, until time.Time) {
+	rec, found, err := g.load()
+	if err != nil || !found || rec.Lock == nil {
+		return "", time.Time{}
+	}
+	return rec.Lock.Try, rec.Lock.Until
+}
+
+// RefreshNames asks again for the addresses of the lock's servers that were
+// given by name, while a session is up, so that the question goes through the
+// tunnel. Addresses are only added: the client may go back to an earlier one.
+func (g *Guard) RefreshNames(ctx context.Context, limit time.Duration) (added []endpoint.Endpoint, err error) {
+	rec, found, err := g.load()
+	if err != nil || !found || rec.state() != Sealed || rec.Lock == nil || rec.Lock.named() == 0 {
+		return nil, err
+	}
+	ends, _ := g.resolve(ctx, limit, rec.Lock.Names)
+	err = g.locked(ctx, func() error {
+		rec, found, err := g.load()
+		if err != nil || !found || rec.Lock == nil {
+			return err
+		}
+		next := rec.clone()
+		lock := *rec.Lock
+		lock.Endpoints = slices.Clone(lock.Endpoints)
+		for _, e := range ends {
+			if !slices.Contains(lock.Endpoints, e) && len(lock.Endpoints) < lock.most() {
+				lock.Endpoints, added = append(lock.Endpoints, e), append(added, e)
+			}
+		}
+		if len(added) == 0 {
+			return nil
+		}
+		next.Lock = &lock
+		if _, err := g.reapply(next); err != nil {
+			return err
+		}
+		if lock.Try != "" {
+			return nil
+		}
+		return g.keep(ctx, lock)
+	})
+	return added, err
+}
+
+// named counts the servers that were given by name.
+func (l Lock) named() (n int) {
+	for _, x := range l.Names {
+		if _, ok := x.Endpoint(); !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// most bounds how many endpoints names may lead to over time.
+func (l Lock) most() int { return len(l.Names) + maxAddresses*l.named() }

@@ -1,0 +1,63 @@
+package guardian
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watched are the files that the guardian follows: the sysctls of every
+// interface and the resolver configuration. A write by another mount of /proc,
+// as containers have, is not told; the sweep finds it.
+type watched struct {
+	files *fsnotify.Watcher
+	log   *slog.Logger
+	have  map[string]bool
+}
+
+const (
+	confDir      = "/proc/sys/net"
+	resolverFile = "/etc/resolv.conf"
+)
+
+func newWatched(files *fsnotify.Watcher, log *slog.Logger) *watched {
+	w := &watched{files: files, log: log, have: map[string]bool{}}
+	// The directory: the file is replaced rather than written.
+	if err := files.Add(filepath.Dir(resolverFile)); err != nil {
+		log.Warn("cannot follow the resolver configuration", "file", resolverFile, "error", err)
+	}
+	return w
+}
+
+// follow watches the sysctls of these interfaces. What vanished ends by itself.
+func (w *watched) follow(interfaces []string) {
+	now := map[string]bool{}
+	for _, name := range append(interfaces, "all") {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			dir := filepath.Join(confDir, family, "conf", name)
+			now[dir] = true
+			if w.have[dir] {
+				continue
+			}
+			if err := w.files.Add(dir); err != nil {
+				delete(now, dir)
+			}
+		}
+	}
+	for dir := range w.have {
+		if !now[dir] {
+			_ = w.files.Remove(dir)
+		}
+	}
+	w.have = now
+}
+
+func (w *watched) isResolver(e fsnotify.Event) bool {
+	return e.Name == resolverFile && !e.Has(fsnotify.Chmod)
+}
+
+func (w *watched) isKnob(e fsnotify.Event) bool {
+	return strings.HasPrefix(e.Name, confDir) && e.Has(fsnotify.Write)
+}

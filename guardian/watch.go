@@ -1,0 +1,368 @@
+package guardian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/state"
+)
+
+// Guardian watches one host. Its fields are set before Run.
+type Guardian struct {
+	Guard *guard.Guard
+	// Owns reports whether the guard's filter owns its tables.
+	Owns bool
+	// Dir is the guardian's own directory, for its lock and its socket.
+	Dir      string
+	Procs    Processes
+	Classify func(error) (code int, hint string)
+	Metrics  string // where to serve OpenMetrics, ADDR:PORT or unix:PATH; empty: nowhere
+	Log      *slog.Logger
+
+	mu      sync.Mutex
+	started time.Time
+	stats   stats
+	since   []string // culprits since the last look
+}
+
+// stats are what metrics and status tell.
+type stats struct {
+	heals    int
+	drift    int // times that something was found changed
+	last     *Heal
+	state    guard.State
+	sessions int
+}
+
+// SocketPath is where the guardian with this directory listens.
+func SocketPath(dir string) string { return filepath.Join(dir, "socket") }
+
+// Everything is looked at again after this time even if nothing was announced:
+// some sysctls can change without notice.
+const sweep = time.Minute
+
+// A stormy host is looked at no more often than this; the first look of a storm
+// comes at once.
+const calm = 20 * time.Millisecond
+
+// Names of servers are asked for again so often while a session is up.
+const refreshNames = 5 * time.Minute
+
+// resolveTimeout bounds that.
+const resolveTimeout = 10 * time.Second
+
+// ErrAnother means that another guardian runs.
+var ErrAnother = errors.New("another guardian runs")
+
+// Run guards until ctx ends. Ending opens nothing: tables, sysctls and the
+// record stay as they are.
+func (g *Guardian) Run(ctx context.Context) error {
+	unlock, err := g.alone()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	g.started = time.Now()
+
+	// Listen before looking: what changes in between is told.
+	rulesets, err := nft.OpenMonitor()
+	if err != nil {
+		return err
+	}
+	defer rulesets.Close()
+	links, err := link.OpenMonitor()
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+	files, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch files: %w", err)
+	}
+	defer files.Close()
+	if err := g.takeOver(ctx); err != nil {
+		return err
+	}
+
+	listener, err := listen(SocketPath(g.Dir))
+	if err != nil {
+		return err
+	}
+	stopMetrics, err := g.serveMetrics()
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	defer stopMetrics()
+	touched := make(chan struct{}, 1)
+	srv := &server{guard: g.Guard, procs: g.Procs, classify: g.Classify, info: g.info, log: g.Log, calls: map[uint32]int{},
+		changed: func() { poke(touched) }}
+	var serving sync.WaitGroup
+	serving.Go(func() { srv.serve(ctx, listener) })
+	defer serving.Wait()
+	defer listener.Close()
+
+	notify("READY=1")
+	defer notify("STOPPING=1")
+	g.Log.Info("guarding", "state", g.stats.state.String(), "owns", g.Owns, "socket", SocketPath(g.Dir))
+	return g.loop(ctx, rulesets, links, files, touched)
+}
+
+// alone takes the lock that one guardian holds.
+func (g *Guardian) alone() (unlock func(), err error) {
+	store := state.New(g.Dir)
+	wait, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	err = store.Lock(wait)
+	var held *state.LockedError
+	if errors.As(err, &held) {
+		return nil, &guard.StateError{Err: fmt.Errorf("%w (pid %d)", ErrAnother, held.PID), State: "nothing was changed"}
+	}
+	if err != nil {
+		return nil, &guard.StateError{Err: fmt.Errorf("take the guardian's place: %w", err), State: "nothing was changed"}
+	}
+	return func() { _ = store.Unlock() }, nil
+}
+
+// takeOver puts what is recorded in force anew, as the owner, and what was kept
+// over a boot if nothing is.
+func (g *Guardian) takeOver(ctx context.Context) error {
+	h, err := g.Guard.Heal(ctx, true)
+	if err != nil {
+		return fmt.Errorf("take over what is recorded: %w", err)
+	}
+	if h.State == guard.Open && g.Guard.HasKept() {
+		res, err := g.Guard.Lock(ctx, guard.LockRequest{Kept: true}, false)
+		if err != nil {
+			return fmt.Errorf("lock as it was kept: %w", err)
+		}
+		h.State = res.State
+		g.Log.Info("locked as it was kept over the boot")
+	}
+	g.mu.Lock()
+	g.stats.state = h.State
+	g.mu.Unlock()
+	return nil
+}
+
+// listen makes the socket, which everybody may call: the guardian asks the
+// kernel who does.
+func listen(path string) (*net.UnixListener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket of an earlier guardian: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("let everybody call: %w", err)
+	}
+	return l, nil
+}
+
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pump turns a monitor into a channel; its last value is the error.
+func pump[T any](next func() ([]T, error)) (<-chan []T, <-chan error) {
+	values, failed := make(chan []T, 64), make(chan error, 1)
+	go func() {
+		defer close(values)
+		for {
+			list, err := next()
+			if err != nil {
+				failed <- err
+				return
+			}
+			values <- list
+		}
+	}()
+	return values, failed
+}
+
+func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.Monitor, files *fsnotify.Watcher, touched <-chan struct{}) error {
+	changes, changesFailed := pump(rulesets.Next)
+	events, eventsFailed := pump(links.Next)
+	own := program()
+	watched := newWatched(files, g.Log)
+	watched.follow(g.interfaces())
+	ticker := time.NewTicker(sweep)
+	defer ticker.Stop()
+	trial := time.NewTimer(time.Hour)
+	trial.Stop()
+	later := time.NewTimer(time.Hour)
+	later.Stop()
+	var last, refreshed time.Time
+	look := func(why string) {
+		if wait := calm - time.Since(last); wait > 0 {
+			later.Reset(wait)
+			return
+		}
+		g.heal(ctx, why)
+		last = time.Now()
+		g.watchTrial(trial)
+	}
+	look("start")
+	for {
+		select {
+		case <-ctx.Done():
+			g.Log.Info("the guardian ends; nothing opens")
+			return nil
+		case list := <-changes:
+			if g.blame(list, own) {
+				look("ruleset")
+			}
+		case list := <-events:
+			if g.routing(list) {
+				watched.follow(g.interfaces())
+			}
+			look("links")
+		case e := <-files.Events:
+			if watched.isResolver(e) {
+				g.Log.Warn("the resolver configuration was changed", "file", e.Name, "how", e.Op.String())
+			} else if watched.isKnob(e) {
+				look("sysctl")
+			}
+		case err := <-files.Errors:
+			g.Log.Warn("watch files", "error", err)
+			look("files")
+		case <-touched:
+			look("call")
+		case <-later.C:
+			look("storm")
+		case now := <-ticker.C:
+			look("sweep")
+			if now.Sub(refreshed) >= refreshNames {
+				refreshed = now
+				go g.refresh(ctx)
+			}
+		case <-trial.C:
+			g.expire(ctx)
+			g.watchTrial(trial)
+		case err := <-changesFailed:
+			return fmt.Errorf("%w; the host is as it was", err)
+		case err := <-eventsFailed:
+			return fmt.Errorf("%w; the host is as it was", err)
+		}
+	}
+}
+
+// blame notes who changed our tables; it reports whether anybody did.
+func (g *Guardian) blame(list []nft.Change, own string) (ours bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range list {
+		if !c.Ours {
+			continue
+		}
+		ours = true
+		if c.Program != own {
+			who := fmt.Sprintf("%s (pid %d)", c.Program, c.PID)
+			if c.Lost {
+				who = "more changes than could be followed"
+			}
+			if len(g.since) < maxCulprits {
+				g.since = append(g.since, who)
+			}
+		}
+	}
+	return ours
+}
+
+// maxCulprits bounds what one repair names.
+const maxCulprits = 8
+
+// heal looks at everything and puts right what differs.
+func (g *Guardian) heal(ctx context.Context, why string) {
+	h, err := g.Guard.Heal(ctx, false)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	culprits := g.since
+	g.since = nil
+	if g.stats.state != h.State {
+		g.Log.Info("state", "was", g.stats.state.String(), "is", h.State.String())
+		g.stats.state = h.State
+	}
+	if len(h.Drift) > 0 || h.Done {
+		g.stats.drift++
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			g.Log.Error("cannot heal", "why", why, "found", h.Drift, "culprits", culprits, "error", err)
+		}
+		return
+	}
+	if !h.Done {
+		return
+	}
+	g.stats.heals++
+	g.stats.last = &Heal{At: time.Now(), Took: h.Took, Drift: h.Drift, Culprits: culprits}
+	g.Log.Warn("healed", "why", why, "found", h.Drift, "culprits", culprits, "took", h.Took.String())
+}
+
+// watchTrial sets the timer to the end of a trial that goes on. The record's
+// own timer, a process apart, does the same when no guardian runs.
+func (g *Guardian) watchTrial(timer *time.Timer) {
+	id, until := g.Guard.Trial()
+	if id == "" {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(0, time.Until(until)))
+}
+
+func (g *Guardian) expire(ctx context.Context) {
+	id, until := g.Guard.Trial()
+	if id == "" || time.Now().Before(until) {
+		return
+	}
+	if _, err := g.Guard.Expire(ctx, id); err != nil {
+		g.Log.Error("cannot end the trial", "error", err)
+		return
+	}
+	g.Log.Warn("the trial was not confirmed and undid itself")
+}
+
+func (g *Guardian) refresh(ctx context.Context) {
+	added, err := g.Guard.RefreshNames(ctx, resolveTimeout)
+	if err != nil {
+		g.Log.Warn("look names of servers up", "error", err)
+	}
+	for _, e := range added {
+		g.Log.Info("a server's name leads to another address", "endpoint", e.String())
+	}
+}
+
+func (g *Guardian) info() Info {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Info{PID: os.Getpid(), Since: g.started, Owns: g.Owns, Heals: g.stats.heals, LastHeal: g.stats.last}
+}
+
+// program is this program's name as the kernel shortens it.
+func program() string {
+	text, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		return "vpnguard"
+	}
+	return strings.TrimSpace(string(text))
+}
