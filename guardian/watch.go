@@ -40,11 +40,10 @@ type Guardian struct {
 
 // stats are what metrics and status tell.
 type stats struct {
-	heals    int
-	drift    int // times that something was found changed
-	last     *Heal
-	state    guard.State
-	sessions int
+	heals int
+	drift int // times that something was found changed
+	last  *Heal
+	state guard.State
 }
 
 // SocketPath is where the guardian with this directory listens.

@@ -100,7 +100,7 @@ func (m *Monitor) Next() ([]Event, error) {
 }
 
 func parseEvent(msg rt.Message) (Event, bool) {
-	switch msg.Header.Type {
+	switch uint16(msg.Header.Type) {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 		return Event{Kind: Changed}, true
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
