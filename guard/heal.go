@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,7 +16,7 @@ type Healed struct {
 	State State
 	Drift []string      // what was not as recorded, a sentence each
 	Done  bool          // rules and sysctls were put in force anew
-	Took  time.Duration // from the first look to the verified end
+	Took  time.Duration // until what was open was closed and verified, or to the end
 }
 
 // Heal compares what is enforced with what was recorded and puts it right: rules
@@ -26,7 +27,7 @@ type Healed struct {
 // With force it puts everything in force anew whatever it finds; that is how a
 // guardian takes the tables over.
 func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
-	start := g.Now()
+	start := time.Now()
 	err = g.locked(ctx, func() error {
 		rec, found, err := g.load()
 		if err != nil {
@@ -37,34 +38,87 @@ func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
 		if !found || rec.idle() || rec.Phase == Removing {
 			return nil
 		}
-		links, err := g.Links.List()
-		if err != nil {
-			return fmt.Errorf("list interfaces: %w", err)
-		}
-		if !force {
-			st := Status{State: h.State, Record: rec}
-			if err := g.compareWith(&st, links); err != nil {
+		if !force && rec.Phase == Steady {
+			if err := g.closeAgain(&h, rec); err != nil {
 				return err
 			}
-			h.Drift = st.Drift
+			h.Took = time.Since(start)
 		}
-		plan, err := g.plan(rec, links)
-		if err != nil {
-			return err
-		}
-		if !force && len(h.Drift) == 0 && slices.EqualFunc(plan.Record.Wires, rec.Wires, sameWire) {
-			return nil
-		}
-		done, err := g.apply(plan)
-		h.State, h.Done = done.state(), err == nil
-		return err
+		return g.healRest(&h, rec, force)
 	})
-	h.Took = g.Now().Sub(start)
+	if h.Took == 0 || !h.Done {
+		h.Took = time.Since(start)
+	}
 	return h, err
 }
 
-func sameWire(a, b rules.Wire) bool {
-	return a.Name == b.Name && a.Index == b.Index && slices.Equal(a.OnLink, b.OnLink)
+// closeAgain puts the recorded rules in force if others are: what is open must
+// not wait for a look at everything else.
+func (g *Guard) closeAgain(h *Healed, rec Record) error {
+	have, err := g.Filter.List()
+	if err != nil {
+		return fmt.Errorf("read the rules in force: %w", err)
+	}
+	if maps.Equal(rec.Fingerprints, have.Fingerprints()) {
+		return nil
+	}
+	rs, err := rules.Build(rec.policy())
+	if err != nil {
+		return err
+	}
+	drift := append(have.Compare(rs), changed(rec.Fingerprints, have.Fingerprints())...)
+	if _, err := g.Filter.Replace(rs); err != nil {
+		return nil // a fence's interface may be gone: the full plan knows
+	}
+	h.Drift, h.Done = drift, true
+	return nil
+}
+
+// healRest compares everything and puts it right.
+func (g *Guard) healRest(h *Healed, rec Record, force bool) error {
+	links, err := g.Links.List()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	plan, err := g.plan(rec, links)
+	if err != nil {
+		return err
+	}
+	var drift []string
+	if !force {
+		st := Status{State: h.State, Record: rec}
+		if err := g.compareWith(&st, links); err != nil {
+			return err
+		}
+		drift = append(st.Drift, wireDrift(rec.Wires, plan.Record.Wires)...)
+		if len(drift) == 0 {
+			return nil
+		}
+	}
+	done, err := g.apply(plan)
+	h.State, h.Done, h.Drift = done.state(), h.Done || err == nil, append(h.Drift, drift...)
+	return err
+}
+
+// wireDrift names wires whose fence does not fit them any more.
+func wireDrift(was, is []rules.Wire) (drift []string) {
+	for _, w := range is {
+		i := slices.IndexFunc(was, func(o rules.Wire) bool { return o.Index == w.Index })
+		switch {
+		case i < 0:
+			drift = append(drift, fmt.Sprintf("interface %s is new", w.Name))
+		case was[i].Name != w.Name:
+			drift = append(drift, fmt.Sprintf("interface %s was %s", w.Name, was[i].Name))
+		case !slices.Equal(was[i].OnLink, w.OnLink):
+			drift = append(drift, fmt.Sprintf("interface %s has other neighbours", w.Name))
+		}
+	}
+	for _, o := range was {
+		if !slices.ContainsFunc(is, func(w rules.Wire) bool { return o.Index == w.Index }) {
+			drift = append(drift, fmt.Sprintf("interface %s is gone", o.Name))
+		}
+	}
+	return drift
 }
 
 // Trial is the unconfirmed trial that goes on; empty: none.

@@ -71,7 +71,8 @@ func onLink(l link.Link) []netip.Prefix {
 	for _, gw := range l.Gateways {
 		out = append(out, netip.PrefixFrom(gw, gw.BitLen()))
 	}
-	return out
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 func byName(links []link.Link, name string) (link.Link, bool) {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -82,6 +83,21 @@ type Counter struct {
 // Status reads the record and the kernel and changes nothing. An error that
 // is os.ErrPermission means that the kernel does not show its rules.
 func (g *Guard) Status() (Status, error) {
+	st, err := g.status()
+	if err != nil || len(st.Drift) == 0 {
+		return st, err
+	}
+	// It may have been looked at in the middle of somebody's change.
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	if g.Journal.Lock(ctx) != nil {
+		return st, nil // a change that hangs, or a reader who may not lock
+	}
+	st, err = g.status()
+	return st, errors.Join(err, g.Journal.Unlock())
+}
+
+func (g *Guard) status() (Status, error) {
 	var st Status
 	_, err := g.Journal.Load(&st.Record)
 	var foreign *state.ForeignBootError
