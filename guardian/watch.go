@@ -122,6 +122,9 @@ func (g *Guardian) Run(ctx context.Context) error {
 
 // alone takes the lock that one guardian holds.
 func (g *Guardian) alone() (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(g.Dir), 0o755); err != nil {
+		return nil, &guard.StateError{Err: fmt.Errorf("take the guardian's place: %w", err), State: "nothing was changed"}
+	}
 	store := state.New(g.Dir)
 	wait, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()

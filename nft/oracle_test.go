@@ -114,7 +114,7 @@ func randomPolicy(r *rand.Rand) rules.Policy {
 }
 
 // open makes the links that the policies fence and opens the socket.
-func open(t *testing.T) *nft.Conn {
+func open(t testing.TB) *nft.Conn {
 	t.Helper()
 	for i := range 2 {
 		if out, err := exec.Command("ip", "link", "add", fmt.Sprintf("wire%d.5", i), "type", "veth", "peer", "name", fmt.Sprintf("peer%d", i)).CombinedOutput(); err != nil {

@@ -28,7 +28,7 @@ func udpEndpoint(addr string, port uint16) endpoint.Endpoint {
 	return endpoint.Endpoint{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), port), Proto: endpoint.UDP}
 }
 
-func build(t *testing.T, p rules.Policy) rules.Ruleset {
+func build(t testing.TB, p rules.Policy) rules.Ruleset {
 	t.Helper()
 	rs, err := rules.Build(p)
 	if err != nil {
