@@ -209,12 +209,16 @@ func (s *scene) script(text string) {
 func (s *scene) daemon(name string, args ...string) {
 	s.Helper()
 	cmd := s.lab.Client.Command(s.ctx, name, args...)
-	cmd.Stderr = os.Stderr
+	var said strings.Builder
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if s.Failed() {
+			s.Logf("%s said: %s", name, said.String())
+		}
 	})
 }
