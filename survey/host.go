@@ -11,8 +11,9 @@ type Host struct {
 	Legacy    []string // tables of legacy iptables, such as "ip filter"
 	Rules     []Rule   // foreign routing rules by firewall mark
 	Links     []Link
-	Tunnels   []string // devices of recorded sessions
-	Guests    []string // that the configuration names
+	MPTCP     []netip.Addr // endpoints
+	Tunnels   []string     // devices of recorded sessions
+	Guests    []string     // that the configuration names
 	Files     Files
 	Listeners []Listener // on port 53 of this host
 	Unread    []Unread

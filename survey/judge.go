@@ -77,6 +77,11 @@ func others(h Host) []Finding {
 				"name a server that can be reached through the tunnel, or set lan = true"})
 		}
 	}
+	for _, a := range h.MPTCP {
+		all = append(all, Finding{"mptcp-endpoint", Note,
+			fmt.Sprintf("multipath TCP may open more ways for a connection from %s, its endpoint; what does not go by the tunnel is refused behind a full seal", a),
+			"`ip mptcp endpoint flush` if connections hang while they try"})
+	}
 	knob := func(id, path, value, what, do string) {
 		if h.Files.Knobs[path] == value {
 			all = append(all, Finding{id, Note, what, do})

@@ -118,6 +118,7 @@ var judgements = []struct {
 
 	{"a connectivity check", Host{Files: Files{Connectivity: Connectivity{"http://check.example/", "/usr/lib/NetworkManager/conf.d/20-connectivity.conf"}}}, []string{"note connectivity-check: http://check.example/|20-connectivity.conf"}},
 	{"a clock in the LAN", Host{Files: Files{Time: []TimeServer{{addr("192.168.1.1"), "/etc/chrony.conf"}, {addr("203.0.113.1"), "/etc/chrony.conf"}}}}, []string{"note time-lan: 192.168.1.1 in the LAN (/etc/chrony.conf)"}},
+	{"an endpoint of multipath TCP", Host{MPTCP: []netip.Addr{addr("192.168.1.101")}}, []string{"note mptcp-endpoint: from 192.168.1.101,"}},
 	{"settings of the kernel", Host{Files: Files{Knobs: map[string]string{"ipv4/conf/default/rp_filter": "2", "ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}}},
 		[]string{"note rp-filter-loose: rp_filter", "note forwarding: IPv4", "note forwarding: IPv6"}},
 	{"strict settings", Host{Files: Files{Knobs: map[string]string{"ipv4/conf/default/rp_filter": "1", "ipv4/ip_forward": "0", "ipv6/conf/all/forwarding": "0"}}}, nil},

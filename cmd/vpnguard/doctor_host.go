@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,9 @@ func (w *world) survey() survey.Host {
 		read func(*survey.Host) error
 	}{
 		{"the nftables tables of others", foreignTables},
-		{"links and routing rules", linksAndRules},
+		{"links", routes(hostLinks)},
+		{"routing rules", routes(markRules)},
+		{"endpoints of multipath TCP", routes(mptcpEndpoints)},
 		{"the recorded sessions", w.recordedTunnels},
 		{"the configuration, which names guests", w.configuredGuests},
 	} {
@@ -58,23 +61,34 @@ func foreignTables(h *survey.Host) error {
 	return nil
 }
 
-func linksAndRules(h *survey.Host) error {
-	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("open route socket: %w", err)
+// routes reads one thing by a route socket.
+func routes(read func(*netlink.Handle, *survey.Host) error) func(*survey.Host) error {
+	return func(h *survey.Host) error {
+		handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("open route socket: %w", err)
+		}
+		defer handle.Close()
+		return read(handle, h)
 	}
-	defer handle.Close()
-	links, err := link.List(handle)
+}
+
+func hostLinks(handle *netlink.Handle, h *survey.Host) error {
+	list, err := link.List(handle)
 	if err != nil {
 		return err
 	}
-	for _, l := range links {
+	for _, l := range list {
 		h.Links = append(h.Links, survey.Link{
 			Name: l.Name, Index: l.Index, Kind: l.Kind, Loopback: l.Loopback,
 			Master: l.Master, Parent: l.Parent, Addresses: l.Addresses,
 		})
 	}
-	list, err := handle.RuleList(unix.AF_INET)
+	return nil
+}
+
+func markRules(handle *netlink.Handle, h *survey.Host) error {
+	list, err := handle.RuleList(unix.AF_UNSPEC)
 	if err != nil {
 		return fmt.Errorf("list routing rules: %w", err)
 	}
@@ -86,9 +100,17 @@ func linksAndRules(h *survey.Host) error {
 		if r.Mask != nil {
 			mask = *r.Mask
 		}
-		h.Rules = append(h.Rules, survey.Rule{Priority: r.Priority, Mark: r.Mark, Mask: mask, Table: r.Table})
+		rule := survey.Rule{Priority: r.Priority, Mark: r.Mark, Mask: mask, Table: r.Table}
+		if !slices.Contains(h.Rules, rule) { // once for both families
+			h.Rules = append(h.Rules, rule)
+		}
 	}
 	return nil
+}
+
+func mptcpEndpoints(handle *netlink.Handle, h *survey.Host) (err error) {
+	h.MPTCP, err = link.MPTCP(handle)
+	return err
 }
 
 // recordedTunnels are devices that are not foreign.
