@@ -15,9 +15,11 @@ type step struct {
 	established bool   // asks whether the packet belongs to a flow that is known
 }
 
-// unconditional are the expressions that ask nothing of a packet.
+// unconditional are the expressions that let every packet on: those that only
+// load something need another one to ask about it.
 var unconditional = map[string]bool{
 	"counter": true, "log": true, "immediate": true, "target": true, "reject": true, "notrack": true,
+	"meta": true, "ct": true, "bitwise": true, "byteorder": true, "objref": true,
 }
 
 // read reads a rule's expressions.
@@ -59,6 +61,12 @@ func (s *step) data(name string, d *netlink.AttributeDecoder, state *bool) error
 			case "DROP":
 				s.does = "drop"
 			}
+		// A named counter lets every packet on, a limit or quota does not, and a
+		// map of them is asked first.
+		case name == "objref" && d.Type() == unix.NFTA_OBJREF_IMM_TYPE:
+			s.conditional = s.conditional || d.Uint32() != unix.NFT_OBJECT_COUNTER
+		case name == "objref" && d.Type() == unix.NFTA_OBJREF_SET_SREG:
+			s.conditional = true
 		case name == "match" && d.Type() == unix.NFTA_MATCH_NAME:
 			s.established = s.established || d.String() == "conntrack" || d.String() == "state"
 		case name == "ct" && d.Type() == unix.NFTA_CT_KEY:

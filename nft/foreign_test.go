@@ -21,6 +21,14 @@ var foreignChains = []struct {
 		nft.ForeignChain{Hook: "forward", Priority: 10}},
 	{"drop at the end, logged and counted", `chain c { type filter hook input priority -5; tcp dport 22 accept; counter log prefix "x" drop; }`,
 		nft.ForeignChain{Hook: "input", Priority: -5, End: "drop"}},
+	{"drop with a mark and a named counter", `counter n { packets 0 bytes 0 }
+chain c { type filter hook output priority 0; counter name "n" meta mark set 1 ct mark set meta mark drop; }`,
+		nft.ForeignChain{Hook: "output", End: "drop"}},
+	{"drop above a named limit", `limit l { rate over 1/second }
+chain c { type filter hook output priority 0; limit name "l" drop; }`,
+		nft.ForeignChain{Hook: "output", Drops: 1}},
+	{"drop of a socket's owner", `chain c { type filter hook output priority 0; meta skuid 1000 drop; meta mark & 0xff == 1 drop; ct state != established drop; }`,
+		nft.ForeignChain{Hook: "output", Drops: 3}},
 	{"reject at the end", `chain c { type filter hook prerouting priority 0; counter reject with icmpx admin-prohibited; }`,
 		nft.ForeignChain{Hook: "prerouting", End: "reject"}},
 	{"TCP reset needs TCP", `chain c { type filter hook output priority 0; reject with tcp reset; }`,

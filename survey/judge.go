@@ -98,3 +98,9 @@ func others(h Host) []Finding {
 		"name in `guests` the interfaces whose containers and VMs may use the tunnel")
 	return all
 }
+
+// sortedUnique is for lists that a person reads.
+func sortedUnique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}

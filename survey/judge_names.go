@@ -129,9 +129,3 @@ func cutLast(path string) (dir, base string) {
 	i := strings.LastIndexByte(path, '/')
 	return path[:max(i, 0)], path[i+1:]
 }
-
-// sortedUnique is for lists that a person reads.
-func sortedUnique(list []string) []string {
-	slices.Sort(list)
-	return slices.Compact(list)
-}

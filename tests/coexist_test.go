@@ -51,6 +51,22 @@ func TestReloadsOfFirewallsWorkBesideTheSealAndTheLock(t *testing.T) {
 	}
 }
 
+// What these tests would see if a reload took our rules: one that flushes
+// everything does, until somebody heals.
+func TestAReloadThatFlushesEverythingIsSeenOnTheWireAndByStatus(t *testing.T) {
+	srv := openvpn.Server{}
+	s := newScene(t, "")
+	s.serve(srv)
+	s.connect(clientOf(srv))
+	s.silent(s.lab.Client, s.user, probe.Order{Name: "bind-device-udp"}, s.policy(srv))
+	s.script("nft -f - <<END\nflush ruleset\n" + ownTables + "END\n")
+	s.must(3, "status")
+	s.shows(s.lab.Client, s.user, probe.Order{Name: "bind-device-udp"}, s.policy(srv))
+	s.must(0, "recover")
+	s.must(0, "status")
+	s.silent(s.lab.Client, s.user, probe.Order{Name: "bind-device-udp"}, s.policy(srv))
+}
+
 // reloads reloads the firewall while probes try to leave, and returns its rules,
 // which must say what they said before.
 func (s *scene) reloads(f firewall, srv openvpn.Server, policy wire.Policy) map[string]string {

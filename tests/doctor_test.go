@@ -3,12 +3,15 @@ package tests
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/lab/openvpn"
 	"github.com/vpnguard/vpnguard/lab/probe"
@@ -92,6 +95,53 @@ func TestDoctorNamesTheTableThatBreaksTheTunnel(t *testing.T) {
 	s.alive("after the foreign table")
 	if s.finds(s.doctor(), "foreign-drop") {
 		t.Errorf("the table that is gone is found: %+v", s.doctor())
+	}
+}
+
+// What doctor says of a ufw that filters output is enough to have the tunnel.
+func TestDoctorsAdviceForUfwOpensTheTunnelOnly(t *testing.T) {
+	srv := openvpn.Server{}
+	s := newScene(t, "")
+	s.serve(srv)
+	s.ufw()
+	s.script("ufw default deny outgoing\n")
+	if !s.finds(s.doctor(), "foreign-drop", "blocks", "`ufw allow out to SERVER port PORT proto PROTO`, `ufw allow out on TUNNEL`") {
+		t.Errorf("doctor says %+v", s.doctor())
+	}
+	client := s.start(clientOf(srv))
+	short, cancel := context.WithTimeout(s.ctx, 3*time.Second)
+	defer cancel()
+	if err := client.WaitUp(short, 1); err == nil {
+		t.Error("the tunnel comes up without the advice")
+	}
+	s.script(fmt.Sprintf("ufw allow out to %s port %d proto udp\nufw allow out on tun0\n", srv.Endpoint().Addr(), srv.Endpoint().Port()))
+	if err := client.WaitUp(s.ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	s.alive("with the advice")
+	for _, name := range []string{"bind-device-udp", "dns-udp-lan", "udp-server"} {
+		s.silent(s.lab.Client, s.user, probe.Order{Name: name}, s.policy(srv))
+	}
+}
+
+// A kernel that lacks something says so by exit 5, and the host is looked at all the same.
+func TestDoctorLooksAtTheHostWhateverTheKernelLacks(t *testing.T) {
+	s := newFaultScene(t)
+	for _, c := range []struct {
+		name, says string
+		run        func(...string) (string, string, int)
+	}{
+		{"no egress hook", "\nMISSING egress hook (since Linux 5.16, CONFIG_NETFILTER_EGRESS)", s.refusing("nft.egress:EOPNOTSUPP")},
+		{"no netfilter socket", "could not look at the nftables tables of others: ", s.without(unix.NETLINK_NETFILTER, unix.EPROTONOSUPPORT)},
+	} {
+		stdout, stderr, code := c.run("doctor")
+		if code != 5 || !strings.Contains(stdout, c.says) || !strings.Contains(stdout, "\nblocks  resolv-lan: ") {
+			t.Errorf("%s: exit %d, want 5 and %q\n%s%s", c.name, code, c.says, stdout, stderr)
+		}
+	}
+	stdout, _, code := s.without(unix.NETLINK_ROUTE, unix.EPERM)("doctor")
+	if code != 0 || !strings.Contains(stdout, "could not look at links: ") || !strings.Contains(stdout, "could not look at routing rules: ") {
+		t.Errorf("no route socket: exit %d\n%s", code, stdout)
 	}
 }
 
