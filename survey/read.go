@@ -106,7 +106,7 @@ func (t *tree) reload() Reload {
 		"/etc/nftables.conf", "/etc/sysconfig/nftables.conf",
 		"/etc/systemd/system/nftables.service", "/usr/lib/systemd/system/nftables.service", "/lib/systemd/system/nftables.service",
 	} {
-		if found := t.flushes(name, 0); found != "" {
+		if found := t.flushes(name, map[string]bool{}); found != "" {
 			r.File = found
 			return r
 		}
@@ -114,18 +114,20 @@ func (t *tree) reload() Reload {
 	return r
 }
 
-// maxIncludes is nft's own bound on nested includes.
-const maxIncludes = 16
-
-// flushes is the file that flushes the ruleset: this one or one that it includes.
-func (t *tree) flushes(name string, depth int) string {
+// flushes is the file that flushes the ruleset: this one or one that it
+// includes. Each is read once, for files may include each other.
+func (t *tree) flushes(name string, seen map[string]bool) string {
+	if seen[name] {
+		return ""
+	}
+	seen[name] = true
 	for line := range strings.Lines(t.text(name)) {
 		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
 		if strings.Contains(strings.Join(strings.Fields(line), " "), "flush ruleset") {
 			return name
 		}
 		arg, ok := strings.CutPrefix(line, "include ")
-		if !ok || depth == maxIncludes {
+		if !ok {
 			continue
 		}
 		pattern := strings.Trim(strings.TrimRight(strings.TrimSpace(arg), ";"), `"' `)
@@ -133,7 +135,7 @@ func (t *tree) flushes(name string, depth int) string {
 			pattern = path.Join("/etc", pattern)
 		}
 		for _, included := range t.glob(pattern) {
-			if found := t.flushes(included, depth+1); found != "" {
+			if found := t.flushes(included, seen); found != "" {
 				return found
 			}
 		}
