@@ -8,10 +8,10 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and a DHCP client.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox iptables-nft ufw dbus-daemon
 
-.PHONY: build deps demo test lint bench install uninstall clean
+.PHONY: build deps firewalld demo test lint bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
@@ -19,6 +19,7 @@ build:
 # Installs Debian packages only where a program is missing.
 deps:
 	@missing=; for p in $(NEEDED); do PATH="$$PATH:/usr/sbin:/sbin" command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	/usr/bin/python3 -c "import gi, dbus, nftables" 2>/dev/null || missing="$$missing firewalld's modules"; \
 	if [ -n "$$missing" ]; then echo "installing what provides:$$missing"; \
 	  as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); fi
@@ -26,7 +27,14 @@ deps:
 demo: deps build
 	@$(GO) run ./tests/demo "$(CURDIR)/bin/vpnguard"
 
-test: deps
+# The tests' firewalld is unpacked and not installed: installed, Debian starts it
+# on the machine. ufw stays off until `ufw enable`.
+firewalld: deps
+	@[ -e .cache/firewalld/usr/sbin/firewalld ] || { rm -rf .cache/firewalld && mkdir -p .cache/firewalld/deb && cd .cache/firewalld/deb && \
+	  { apt-get download -q firewalld python3-firewall || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q firewalld python3-firewall; }; } && \
+	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
+
+test: deps firewalld
 	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./...
 
 lint:

@@ -52,7 +52,8 @@ func TestEveryCallWithoutNetAdminIsNotPermitted(t *testing.T) {
 	defer conn.Close()
 	_, errReplace := conn.Replace(build(t, policy()))
 	_, errList := conn.List()
-	for name, err := range map[string]error{"Replace": errReplace, "List": errList, "Remove": conn.Remove()} {
+	_, errForeign := conn.Foreign()
+	for name, err := range map[string]error{"Replace": errReplace, "List": errList, "Foreign": errForeign, "Remove": conn.Remove()} {
 		if !errors.Is(err, os.ErrPermission) {
 			t.Errorf("%s: %v is not os.ErrPermission", name, err)
 		}

@@ -34,6 +34,7 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"endpoint/x.go", use(module+"internal/fault", ""), "leaf packages know nothing of ours"},
 		{"owner/x.go", use(module+"rules", ""), "leaf packages know nothing of ours"},
 		{"link/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
+		{"survey/x.go", use(module+"nft", ""), "leaf packages know nothing of ours"},
 		{"state/x.go", use(module+"sysctl", ""), "leaf packages know nothing of ours"},
 		{"state/x.go", use(module+"internal/fault", ""), ""},
 		{"sysctl/x.go", use(module+"endpoint", ""), ""},

@@ -106,7 +106,7 @@ var laws = []law{
 			"endpoint": {"endpoint"},
 			"rules":    {"rules", "endpoint"}, "hook": {"hook", "endpoint"}, "config": {"config", "endpoint"},
 		}
-		for _, p := range []string{"sysctl", "state", "owner", "link", "route", "dns", "tunnel"} {
+		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel"} {
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
 		mine, ok := allowed[strings.Split(s.pkg(), "/")[0]]
@@ -215,7 +215,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "guard", "cmd/vpnguard", "lab", "tests"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "guard", "cmd/vpnguard", "lab", "tests"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/survey"
 )
 
 type doctorCommand struct {
@@ -16,9 +19,10 @@ type doctorCommand struct {
 
 // doctorJSON is the contract of `doctor --json`, version 1.
 type doctorJSON struct {
-	Version  int           `json:"version"`
-	Kernel   string        `json:"kernel"`
-	Features []featureJSON `json:"features"`
+	Version  int              `json:"version"`
+	Kernel   string           `json:"kernel"`
+	Features []featureJSON    `json:"features"` // empty: the kernel could not be asked
+	Findings []survey.Finding `json:"findings"`
 }
 
 type featureJSON struct {
@@ -29,40 +33,78 @@ type featureJSON struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Run probes the kernel; exit 5 if it lacks something that sealing needs.
+// Run probes the kernel and looks at the host. Exit 5 if the kernel lacks
+// something that sealing needs, 4 if it could not be asked for want of
+// privilege. Findings alone are advice and exit 0: none of them is a leak that
+// was seen, nor drift of what is enforced.
 func (c *doctorCommand) Run(w *world) error {
+	out := doctorJSON{Version: 1, Kernel: kernel(), Features: []featureJSON{}}
+	features, verdict := probe()
+	out.Features = append(out.Features, features...)
+	host := w.survey()
+	if len(features) == 0 {
+		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel can enforce", Err: verdict})
+	}
+	out.Findings = nonNil(survey.Judge(host))
+	if c.JSON {
+		if err := w.json(out); err != nil {
+			return err
+		}
+		return verdict
+	}
+	w.doctorText(out)
+	return verdict
+}
+
+// probe asks the kernel for its features. Without an answer there are none,
+// and the error says why.
+func probe() ([]featureJSON, error) {
 	conn, err := nft.Open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close()
-	out := doctorJSON{Version: 1, Kernel: kernel()}
+	var all []featureJSON
 	var missing []nft.Feature
 	for _, s := range conn.Probe() {
 		if errors.Is(s.Err, os.ErrPermission) {
-			return fmt.Errorf("probe the kernel: %w", s.Err)
+			return nil, fmt.Errorf("probe the kernel: %w", s.Err)
 		}
 		f := featureJSON{Name: s.Name, OK: s.Err == nil, Since: s.Since, Module: s.Module}
 		if s.Err != nil {
 			f.Problem = s.Err.Error()
 			missing = append(missing, s.Feature)
 		}
-		out.Features = append(out.Features, f)
-	}
-	if c.JSON {
-		if err := w.json(out); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
-		for _, f := range out.Features {
-			fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", map[bool]string{true: "ok", false: "MISSING"}[f.OK], f.Name, f.Since, f.Module, f.Problem)
-		}
+		all = append(all, f)
 	}
 	if len(missing) > 0 {
-		return &nft.UnsupportedError{Missing: missing, Err: errors.New("not everything can be enforced here")}
+		return all, &nft.UnsupportedError{Missing: missing, Err: errors.New("not everything can be enforced here")}
 	}
-	return nil
+	return all, nil
+}
+
+func (w *world) doctorText(out doctorJSON) {
+	fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
+	for _, f := range out.Features {
+		fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", map[bool]string{true: "ok", false: "MISSING"}[f.OK], f.Name, f.Since, f.Module, f.Problem)
+	}
+	for _, f := range out.Findings {
+		fmt.Fprintf(w.stdout, "%-7s %s: %s\n%8sdo: %s\n", f.Severity, f.ID, printable(f.What), "", printable(f.Do))
+	}
+	if len(out.Findings) == 0 {
+		fmt.Fprintln(w.stdout, "ok      nothing on this host is known to break a tunnel or a seal")
+	}
+}
+
+// printable replaces what could steer a terminal: names of tables, files and
+// programs are others' words.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func kernel() string {
