@@ -176,6 +176,11 @@ func (c *Conn) explain(tables []lower.Table, err error) error {
 			missing = append(missing, s.Feature)
 		}
 	}
+	// What can be left out is no reason while something else is missing.
+	needed := slices.DeleteFunc(slices.Clone(missing), func(f Feature) bool { return f.Optional })
+	if len(needed) > 0 {
+		missing = needed
+	}
 	if len(missing) == 0 {
 		return err
 	}
