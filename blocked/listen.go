@@ -165,10 +165,10 @@ func (l *Listener) Next() (Event, error) {
 	if l.waiting = l.waiting[1:]; len(l.waiting) == 0 {
 		l.waiting = nil
 	}
-	m.In, m.Out = l.names.of(m.in), l.names.of(m.out)
-	if m.Outward() {
+	if m.Outward() { // first: the program may end any moment
 		m.PID, m.Program = l.finder.find(m.Event)
 	}
+	m.In, m.Out = l.names.of(m.in), l.names.of(m.out)
 	return m.Event, nil
 }
 

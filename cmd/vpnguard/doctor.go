@@ -22,11 +22,12 @@ type doctorJSON struct {
 }
 
 type featureJSON struct {
-	Name    string `json:"name"`
-	OK      bool   `json:"ok"`
-	Since   string `json:"since"`
-	Module  string `json:"module"`
-	Problem string `json:"problem,omitempty"`
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Optional bool   `json:"optional"` // all is enforced without it
+	Since    string `json:"since"`
+	Module   string `json:"module"`
+	Problem  string `json:"problem,omitempty"`
 }
 
 // Run probes the kernel; exit 5 if it lacks something that sealing needs.
@@ -42,9 +43,11 @@ func (c *doctorCommand) Run(w *world) error {
 		if errors.Is(s.Err, os.ErrPermission) {
 			return fmt.Errorf("probe the kernel: %w", s.Err)
 		}
-		f := featureJSON{Name: s.Name, OK: s.Err == nil, Since: s.Since, Module: s.Module}
+		f := featureJSON{Name: s.Name, OK: s.Err == nil, Optional: s.Optional, Since: s.Since, Module: s.Module}
 		if s.Err != nil {
 			f.Problem = s.Err.Error()
+		}
+		if s.Err != nil && !s.Optional {
 			missing = append(missing, s.Feature)
 		}
 		out.Features = append(out.Features, f)
@@ -56,13 +59,23 @@ func (c *doctorCommand) Run(w *world) error {
 	} else {
 		fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
 		for _, f := range out.Features {
-			fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", map[bool]string{true: "ok", false: "MISSING"}[f.OK], f.Name, f.Since, f.Module, f.Problem)
+			fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", featureWord(f), f.Name, f.Since, f.Module, f.Problem)
 		}
 	}
 	if len(missing) > 0 {
 		return &nft.UnsupportedError{Missing: missing, Err: errors.New("not everything can be enforced here")}
 	}
 	return nil
+}
+
+func featureWord(f featureJSON) string {
+	switch {
+	case f.OK:
+		return "ok"
+	case f.Optional:
+		return "missing, optional:"
+	}
+	return "MISSING"
 }
 
 func kernel() string {
