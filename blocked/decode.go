@@ -34,9 +34,9 @@ const Prefix = "vpnguard "
 // sequence number.
 type message struct {
 	Event
-	in, out uint32
-	seq     uint32
-	hasSeq  bool
+	in     uint32
+	seq    uint32
+	hasSeq bool
 }
 
 var errForeign = errors.New("not about a rule of ours")
@@ -67,7 +67,7 @@ func decode(b []byte) (message, error) {
 		case attrInIndex:
 			m.in = a.Uint32()
 		case attrOutIndex:
-			m.out = a.Uint32()
+			m.link = a.Uint32()
 		case attrPayload:
 			payload = a.Bytes()
 		case attrPrefix:

@@ -135,7 +135,7 @@ func TestDecodeReadsWhatTheKernelAdds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Rule != "out-end" || m.Hook != "output" || m.in != 2 || m.out != 3 || m.UID == nil || *m.UID != 1000 || m.GID == nil || *m.GID != 100 ||
+	if m.Rule != "out-end" || m.Hook != "output" || m.in != 2 || m.link != 3 || m.UID == nil || *m.UID != 1000 || m.GID == nil || *m.GID != 100 ||
 		m.seq != 77 || !m.hasSeq || !m.Time.Equal(time.Unix(1_700_000_000, 250_000_000)) {
 		t.Errorf("%+v", m)
 	}

@@ -34,6 +34,7 @@ type Event struct {
 	Lost uint64
 
 	echo uint16 // identifier of an ICMP echo, which a ping socket has for a port
+	link uint32 // Out's number
 }
 
 // IP protocols and link protocols that events have names for.

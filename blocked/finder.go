@@ -30,6 +30,7 @@ type finder struct {
 	saved  time.Duration
 	as     time.Time // when saved was counted
 	recent []int     // processes found lately, the last one first
+	diag   diag
 }
 
 // source is what the packets of one socket have in common.

@@ -84,8 +84,10 @@ func Listen(ctx context.Context, group uint16) (*Listener, error) {
 	// A smaller buffer than wished for loses events earlier, and counts them.
 	_ = conn.SetReadBuffer(readBuffer)
 	l := &Listener{ctx: ctx, conn: conn, finder: newFinder("/proc")}
+	l.finder.diag = openDiag()
 	if err := l.bind(group); err != nil {
 		_ = conn.Close()
+		l.finder.diag.close()
 		return nil, fmt.Errorf("bind nflog group %d: %w", group, err)
 	}
 	l.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -168,17 +170,18 @@ func (l *Listener) Next() (Event, error) {
 	if m.Outward() { // first: the program may end any moment
 		m.PID, m.Program = l.finder.find(m.Event)
 	}
-	m.In, m.Out = l.names.of(m.in), l.names.of(m.out)
+	m.In, m.Out = l.names.of(m.in), l.names.of(m.link)
 	return m.Event, nil
 }
 
 // Lost is how many events the kernel had no room for, at least.
 func (l *Listener) Lost() uint64 { return l.loss.total() }
 
-// Close stops listening. It may be called while Next waits.
+// Close stops listening and frees all that Listen opened, after ctx ended too. It may be called while Next waits.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	l.stop()
+	l.finder.diag.close()
 	return l.conn.Close()
 }
 

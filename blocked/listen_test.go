@@ -2,6 +2,7 @@ package blocked
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -85,9 +86,15 @@ func next(t *testing.T, l *Listener) Event {
 	return e
 }
 
+// bound in a socket's kind binds it to eth0.
+const bound = 1 << 20
+
 func socket(t *testing.T, domain, kind, proto int, to unix.Sockaddr, data string) {
 	t.Helper()
-	fd, err := unix.Socket(domain, kind|unix.SOCK_NONBLOCK, proto)
+	fd, err := unix.Socket(domain, kind&^bound|unix.SOCK_NONBLOCK, proto)
+	if err == nil && kind&bound != 0 {
+		err = unix.BindToDevice(fd, "eth0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +142,7 @@ func TestListenerTellsWhoTriedWhat(t *testing.T) {
 		{"udp", unix.AF_INET, unix.SOCK_DGRAM, 0, in4(7), "x", "out-udp", "output", "udp", dst4, 7, true},
 		{"udp6", unix.AF_INET6, unix.SOCK_DGRAM, 0, in6(7), "x", "out-udp", "output", "udp", dst6, 7, true},
 		{"udp4 of a socket of IPv6", unix.AF_INET6, unix.SOCK_DGRAM, 0, mapped(7), "x", "out-udp", "output", "udp", dst4, 7, true},
+		{"udp bound to the wire", unix.AF_INET, unix.SOCK_DGRAM | bound, 0, in4(7), "x", "out-udp", "output", "udp", dst4, 7, true},
 		{"tcp", unix.AF_INET, unix.SOCK_STREAM, 0, in4(7), "", "out-tcp", "output", "tcp", dst4, 7, true},
 		{"tcp6", unix.AF_INET6, unix.SOCK_STREAM, 0, in6(7), "", "out-tcp", "output", "tcp", dst6, 7, true},
 		{"raw icmp", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP, in4(0), echo(8), "out-ping", "output", "icmp", dst4, 0, true},
@@ -245,5 +253,49 @@ func TestLostEventsAreCountedAndAreNoError(t *testing.T) {
 	t.Logf("of %d events %d were heard and %d lost", sent, heard, lost)
 	if lost == 0 || heard == 0 || l.Lost() != lost {
 		t.Errorf("heard %d, lost %d, the listener counts %d", heard, lost, l.Lost())
+	}
+}
+
+// The tables are what is left where the kernel cannot be asked.
+func TestTablesAndTheKernelNameTheSameSocket(t *testing.T) {
+	wired(t)
+	l := listen(t)
+	for _, port := range []int{7, 9, 7, 7} {
+		socket(t, unix.AF_INET, unix.SOCK_DGRAM, 0, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 2}, Port: port}, "x")
+	}
+	for range 3 {
+		e := next(t, l)
+		asked, known := l.finder.diag.find(e)
+		if listed := l.finder.search(e, socketTables(e), e.SrcPort); !known || asked == 0 || asked != listed {
+			t.Errorf("asked %d (%t), listed %d", asked, known, listed)
+		}
+		e.SrcPort++
+		if asked, known := l.finder.diag.find(e); !known || asked != 0 {
+			t.Errorf("of a port without a socket: %d (%t)", asked, known)
+		}
+	}
+}
+
+func TestDiagBelievesOnlyTheSocketOfThePacket(t *testing.T) {
+	uid := uint32(1000)
+	e := Event{Proto: protoUDP, SrcPort: 0x1234, UID: &uid}
+	answer := make([]byte, diagMessage)
+	binary.BigEndian.PutUint16(answer[4:], 0x1234)
+	binary.NativeEndian.PutUint32(answer[64:], 1000)
+	binary.NativeEndian.PutUint32(answer[68:], 77)
+	if got := diagAnswer(answer, e); got != 77 {
+		t.Errorf("inode %d", got)
+	}
+	for name, at := range map[string]int{"another port": 4, "another uid": 64} {
+		wrong := append([]byte(nil), answer...)
+		wrong[at]++
+		if got := diagAnswer(wrong, e); got != 0 {
+			t.Errorf("%s: inode %d", name, got)
+		}
+	}
+	for n := range diagMessage {
+		if got := diagAnswer(answer[:n], e); got != 0 {
+			t.Errorf("%d bytes: inode %d", n, got)
+		}
 	}
 }

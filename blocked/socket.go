@@ -11,6 +11,9 @@ import (
 // socket returns the inode of the socket that the packet was sent from; 0 if
 // none is listed or it may be one of several.
 func (f *finder) socket(e Event) uint64 {
+	if inode, known := f.diag.find(e); known {
+		return inode
+	}
 	port := e.SrcPort
 	if e.echo != 0 {
 		port = e.echo

@@ -170,15 +170,38 @@ func TestBlockedTellsWhoTriedWhat(t *testing.T) {
 	t.Logf("programs that were gone before they could be named: %v", gone)
 
 	t.Run("a program that stays a moment is named", func(t *testing.T) {
-		// A resolver that asks again and again.
-		cmd := s.lab.Client.CommandAs(s.ctx, s.user, "busybox", "nslookup", "-type=a", "who.example", "192.168.1.1")
-		must(t, cmd.Start())
-		e, others := l.hears(func(e told) bool { return e.Dst == site.Gateway && e.DstPort == 53 && e.Program != "" })
-		if e.PID != cmd.Process.Pid || !strings.HasSuffix(e.Program, "/busybox") || e.UID == nil || int(*e.UID) != s.user || e.Rule != "out-dns-udp" || e.Out != "eth0" {
-			t.Errorf("told %+v, besides %+v; it is process %d", e, others, cmd.Process.Pid)
+		st, err := s.lab.Stream(s.ctx, s.lab.Client, s.user, probe.Stream{To: netip.AddrPortFrom(site.Gateway, 9), Rate: 50, For: 500 * time.Millisecond})
+		must(t, err)
+		e, others := l.hears(func(e told) bool { return e.Dst == site.Gateway && e.DstPort == 9 && e.Program != "" })
+		if e.PID == 0 || e.Program != self || e.UID == nil || int(*e.UID) != s.user || e.Rule != "out-end" || e.Out != "eth0" {
+			t.Errorf("told %+v, besides %+v", e, others)
 		}
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		if _, err := st.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("of one that ends at once some are named, and none wrongly", func(t *testing.T) {
+		const names = 100
+		cmd := s.lab.Client.CommandAs(s.ctx, s.user, "sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); busybox nslookup -type=a who.example 192.168.1.1; done", names))
+		_ = cmd.Run() // each is refused
+		named, asked := 0, 0
+		for asked < names {
+			e, others := l.hears(func(e told) bool { return e.Rule == "out-dns-udp" })
+			if e.Rule == "" {
+				t.Fatalf("only %d of %d told, besides %+v", asked, names, others)
+			}
+			asked++
+			if e.Program != "" {
+				named++
+			}
+			if e.Dst != site.Gateway || e.DstPort != 53 || e.UID == nil || int(*e.UID) != s.user || e.Program != "" && !strings.HasSuffix(e.Program, "/busybox") {
+				t.Errorf("told %+v", e)
+			}
+		}
+		t.Logf("%d of %d programs were named that end when they are refused", named, asked)
+		if named == 0 {
+			t.Error("none was named")
+		}
 	})
 	t.Run("what comes in is told, and has no program", func(t *testing.T) {
 		st, err := s.lab.Stream(s.ctx, s.lab.Gateway, 0, probe.Stream{To: netip.AddrPortFrom(site.Client, 9), Rate: 20, For: 200 * time.Millisecond})
