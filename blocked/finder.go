@@ -88,14 +88,23 @@ func (f *finder) affordable(now time.Time) bool {
 	return f.saved > 0
 }
 
+// guesses is how many of the youngest processes are looked at before all are listed.
+const guesses = 32
+
 // holder returns the process that has the socket open; 0 if none is found.
-// Young processes are looked at first, but for those found lately: what is
-// blocked is often short-lived.
+// Those found lately are looked at first, then young ones: what is blocked is
+// often short-lived.
 func (f *finder) holder(inode uint64) int {
 	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
 	for _, pid := range f.recent {
 		if f.holds(pid, want) {
 			return pid
+		}
+	}
+	youngest := f.youngest()
+	for pid := youngest; pid > max(0, youngest-guesses); pid-- {
+		if f.holds(pid, want) {
+			return f.remember(f.process(pid))
 		}
 	}
 	dir, err := os.Open(f.root)
@@ -114,12 +123,41 @@ func (f *finder) holder(inode uint64) int {
 	slices.Reverse(pids)
 	for _, pid := range pids {
 		if f.holds(pid, want) {
-			const recent = 8
-			f.recent = append([]int{pid}, f.recent[:min(len(f.recent), recent-1)]...)
-			return pid
+			return f.remember(pid)
 		}
 	}
 	return 0
+}
+
+func (f *finder) remember(pid int) int {
+	const recent = 8
+	f.recent = append([]int{pid}, f.recent[:min(len(f.recent), recent-1)]...)
+	return pid
+}
+
+// process is the process of a thread: their numbers are of one kind, and a
+// thread has its process's files.
+func (f *finder) process(thread int) int {
+	text, _ := os.ReadFile(filepath.Join(f.root, strconv.Itoa(thread), "status"))
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "Tgid:"); ok {
+			if pid, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
+				return pid
+			}
+		}
+	}
+	return thread
+}
+
+// youngest is the number given last to a process or thread; 0 if it cannot be read.
+func (f *finder) youngest() int {
+	text, err := os.ReadFile(filepath.Join(f.root, "loadavg"))
+	field := strings.Fields(string(text))
+	if err != nil || len(field) < 5 {
+		return 0
+	}
+	pid, _ := strconv.Atoi(field[4])
+	return pid
 }
 
 func (f *finder) holds(pid int, want string) bool {

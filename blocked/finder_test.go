@@ -154,3 +154,25 @@ func TestFinderSpendsAShareOfTheTime(t *testing.T) {
 		t.Errorf("%d looks, %v of %v", looked, spent, passed)
 	}
 }
+
+func TestFinderLooksAtYoungProcessesFirst(t *testing.T) {
+	root, write, link := machine(t)
+	write("loadavg", "0.00 0.01 0.05 1/123 4242\n")
+	link("4240/fd/7", "socket:[13]")
+	write("4240/status", "Name:\tyoung\nTgid:\t4239\nPid:\t4240\n") // a thread
+	link("12/fd/7", "socket:[14]")
+	link("9999/fd/7", "socket:[15]") // before the numbers began anew
+	f := newFinder(root)
+	if f.youngest() != 4242 {
+		t.Errorf("youngest: %d", f.youngest())
+	}
+	for inode, pid := range map[uint64]int{13: 4239, 14: 12, 15: 9999, 16: 0} {
+		if got := f.holder(inode); got != pid {
+			t.Errorf("socket %d: process %d, want %d", inode, got, pid)
+		}
+	}
+	write("loadavg", "nonsense")
+	if f.youngest() != 0 {
+		t.Errorf("of nonsense: %d", f.youngest())
+	}
+}
