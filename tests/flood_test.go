@@ -76,6 +76,9 @@ func replaceMany(times string) error {
 		{Carriers: []rules.Carrier{carrier(root, one)}, Guests: []string{"guest0"}},
 		{Tunnels: []rules.Tunnel{tun}, AllowIn: []rules.Service{{Proto: endpoint.TCP, First: 22, Last: 22}}, Wires: fence},
 	}
+	for i := range policies {
+		policies[i].Log = i%2 == 0
+	}
 	conn, err := nft.Open()
 	if err != nil {
 		return err
