@@ -26,7 +26,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		return before, unchanged(fmt.Errorf("record the change: %w", err))
 	}
 	fault.Point("up.recorded")
-	listing, err := g.Filter.Replace(p.Ruleset)
+	listing, err := g.replace(&rec, p.Ruleset)
 	if err != nil {
 		return before, g.undo(before, found, err)
 	}

@@ -36,6 +36,7 @@ type Record struct {
 	// Fingerprints are those of the kernel's rules when they were verified.
 	Fingerprints map[string]string `json:"fingerprints"`
 	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
+	NoLog        bool              `json:"no_log"`  // the kernel cannot tell of blocked packets
 	Since        time.Time         `json:"since"`
 }
 
@@ -136,7 +137,7 @@ func union[T comparable](a, b []T) []T {
 // policy is what lock and sessions add up to. A lock or a full session makes it full.
 func (r Record) policy() rules.Policy {
 	s := r.settings()
-	p := rules.Policy{Profile: rules.Split, LAN: s.LAN, AllowIn: s.AllowIn, Guests: s.Guests}
+	p := rules.Policy{Profile: rules.Split, LAN: s.LAN, AllowIn: s.AllowIn, Guests: s.Guests, Log: !r.NoLog}
 	if !s.NoFence {
 		p.Wires = r.Wires
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/blocked"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 )
@@ -27,16 +28,71 @@ const callTimeout = 75 * time.Second
 // ErrNotRunning means that no guardian listens.
 var ErrNotRunning = errors.New("no guardian runs")
 
+// Follower gets blocked packets from the guardian.
+type Follower struct {
+	conn net.Conn
+	ctx  context.Context
+	stop func() bool
+}
+
+// Follow asks for blocked packets until ctx ends. Without a guardian the error is
+// [ErrNotRunning].
+func (c Client) Follow(ctx context.Context) (*Follower, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := WriteFrame(conn, Call{Version: Version, NetNS: c.NetNS, Verb: VerbFollow}); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("ask the guardian to follow: %w", err)
+	}
+	return &Follower{conn, ctx, context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })}, nil
+}
+
+// Next waits for the next one. After ctx ended, its error is that of ctx.
+func (f *Follower) Next() (blocked.Event, error) {
+	var r Reply
+	err := ReadFrame(f.conn, &r)
+	switch {
+	case f.ctx.Err() != nil:
+		return blocked.Event{}, f.ctx.Err()
+	case err != nil:
+		return blocked.Event{}, fmt.Errorf("follow the guardian: %w", err)
+	case r.Failure != nil:
+		return blocked.Event{}, r.Failure
+	case r.Event == nil:
+		return blocked.Event{}, errors.New("follow the guardian: it ended")
+	}
+	return *r.Event, nil
+}
+
+// Lost is zero: what the kernel had no room for comes with the events.
+func (f *Follower) Lost() uint64 { return 0 }
+
+// Close hangs up.
+func (f *Follower) Close() error {
+	f.stop()
+	return f.conn.Close()
+}
+
+func (c Client) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTDIR):
+		return nil, ErrNotRunning
+	case err != nil:
+		return nil, &guard.StateError{Err: fmt.Errorf("reach the guardian: %w", err), State: "nothing was changed"}
+	}
+	return conn, nil
+}
+
 // Call asks once. Without a guardian the error is [ErrNotRunning], and nothing
 // was asked; a [Failure] is the guardian's own answer.
 func (c Client) Call(ctx context.Context, call Call) (Reply, error) {
 	call.Version, call.NetNS = Version, c.NetNS
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
-	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTDIR):
-		return Reply{}, ErrNotRunning
-	case err != nil:
-		return Reply{}, &guard.StateError{Err: fmt.Errorf("reach the guardian: %w", err), State: "nothing was changed"}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return Reply{}, err
 	}
 	defer conn.Close()
 	deadline := time.Now().Add(callTimeout)

@@ -101,7 +101,7 @@ func (p Peer) may(v Verb, sel *guard.Selection) bool {
 		return true
 	case VerbStop:
 		return p.root() || !sel.All
-	case VerbUp, VerbLock, VerbConfirm, VerbUnlock, VerbExpire, VerbRecover, VerbInfo:
+	case VerbUp, VerbLock, VerbConfirm, VerbUnlock, VerbExpire, VerbRecover, VerbInfo, VerbFollow:
 		return p.root()
 	}
 	return false

@@ -16,6 +16,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/vpnguard/vpnguard/blocked"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 )
@@ -42,6 +43,7 @@ const (
 	VerbExpire  Verb = "expire"
 	VerbRecover Verb = "recover"
 	VerbInfo    Verb = "info"
+	VerbFollow  Verb = "follow" // replies come until the caller hangs up
 )
 
 // Call is one request. Of the parts behind Verb those count that it needs.
@@ -63,6 +65,8 @@ type Reply struct {
 	Result  guard.Result `json:"result"`
 	Failure *Failure     `json:"failure,omitempty"`
 	Info    *Info        `json:"info,omitempty"`
+
+	Event *blocked.Event `json:"event,omitempty"` // follow: the next one
 }
 
 // Failure is an error with its exit status and hint, as a command would end
@@ -86,6 +90,9 @@ type Info struct {
 	Owns     bool      `json:"owns"` // nobody else can change the tables
 	Heals    int       `json:"heals"`
 	LastHeal *Heal     `json:"last_heal,omitempty"`
+	// Blocked is what was blocked in the last minutes, the most frequent first.
+	Blocked []blocked.Entry `json:"blocked"`
+	Window  time.Duration   `json:"window"`
 }
 
 // Heal is one repair.
@@ -150,7 +157,7 @@ func (c Call) check() error {
 		missing = c.PID <= 0
 	case VerbExpire:
 		missing = c.Trial == ""
-	case VerbConfirm, VerbUnlock, VerbRecover, VerbInfo:
+	case VerbConfirm, VerbUnlock, VerbRecover, VerbInfo, VerbFollow:
 	default:
 		return fmt.Errorf("verb %q is none", c.Verb)
 	}

@@ -28,6 +28,7 @@ type server struct {
 	procs    Processes
 	classify func(error) (code int, hint string)
 	info     func() Info
+	ears     *ears
 	changed  func() // called after each call that may have changed the host
 	log      *slog.Logger
 
@@ -126,9 +127,13 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn, peer Peer) (Rep
 	if !peer.may(call.Verb, call.Selection) {
 		return Reply{}, refusal(fmt.Errorf("%s: %s asks: %w", call.Verb, peer, os.ErrPermission))
 	}
-	if call.Verb == VerbInfo {
+	switch call.Verb {
+	case VerbInfo:
 		i := s.info()
 		return Reply{Info: &i}, nil
+	case VerbFollow:
+		return Reply{}, s.follow(ctx, conn)
+	default:
 	}
 	defer s.changed()
 	res, err := s.carryOut(ctx, call, peer)
@@ -136,6 +141,38 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn, peer Peer) (Rep
 		s.log.Info("done", "call", call.Verb, "caller", peer.String(), "state", res.State.String(), "what", res.Done)
 	}
 	return Reply{Result: res}, err
+}
+
+// follow tells of blocked packets until the caller hangs up.
+func (s *server) follow(ctx context.Context, conn *net.UnixConn) error {
+	events, leave, err := s.ears.follow()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	go func() { // the caller sends nothing more: what can be read is its end
+		_, _ = conn.Read(make([]byte, 1))
+		close(gone)
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-gone:
+			return nil
+		case e := <-events:
+			if err := conn.SetWriteDeadline(time.Now().Add(readTimeout)); err != nil {
+				return err
+			}
+			if err := WriteFrame(conn, Reply{Event: &e}); err != nil {
+				return nil // it hung up
+			}
+		}
+	}
 }
 
 func refusal(err error) error { return &guard.StateError{Err: err, State: "nothing was changed"} }
@@ -162,7 +199,7 @@ func (s *server) carryOut(ctx context.Context, call Call, peer Peer) (guard.Resu
 		return s.guard.Expire(ctx, call.Trial)
 	case VerbRecover:
 		return s.guard.Recover(ctx)
-	case VerbInfo:
+	case VerbInfo, VerbFollow:
 	}
 	return guard.Result{}, refusal(fmt.Errorf("verb %q is none", call.Verb))
 }

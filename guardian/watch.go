@@ -34,6 +34,7 @@ type Guardian struct {
 
 	mu      sync.Mutex
 	started time.Time
+	ears    *ears
 	stats   stats
 	since   []string // culprits since the last look
 }
@@ -74,7 +75,7 @@ func (g *Guardian) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	g.started = time.Now()
+	g.started, g.ears = time.Now(), newEars()
 
 	// Listen before looking: what changes in between is told.
 	rulesets, err := nft.OpenMonitor()
@@ -107,12 +108,19 @@ func (g *Guardian) Run(ctx context.Context) error {
 	}
 	defer stopMetrics()
 	touched := make(chan struct{}, 1)
-	srv := &server{guard: g.Guard, procs: g.Procs, classify: g.Classify, info: g.info, log: g.Log, calls: map[uint32]int{},
+	srv := &server{guard: g.Guard, procs: g.Procs, classify: g.Classify, info: g.info, ears: g.ears, log: g.Log, calls: map[uint32]int{},
 		changed: func() { poke(touched) }}
 	var serving sync.WaitGroup
 	serving.Go(func() { srv.serve(ctx, listener) })
 	defer serving.Wait()
 	defer listener.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	serving.Go(func() {
+		if err := g.ears.hear(ctx); ctx.Err() == nil {
+			g.Log.Warn("blocked packets are counted, but nobody tells who tried", "error", err)
+		}
+	})
 
 	notify("READY=1")
 	defer notify("STOPPING=1")
@@ -357,8 +365,13 @@ func (g *Guardian) refresh(ctx context.Context) {
 func (g *Guardian) info() Info {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Info{PID: os.Getpid(), Since: g.started, Owns: g.Owns, Heals: g.stats.heals, LastHeal: g.stats.last}
+	recent := g.ears.recent.Snapshot().Entries
+	return Info{PID: os.Getpid(), Since: g.started, Owns: g.Owns, Heals: g.stats.heals, LastHeal: g.stats.last,
+		Blocked: recent[:min(len(recent), toldKinds)], Window: window}
 }
+
+// toldKinds of blocked packets are told at once.
+const toldKinds = 32
 
 // program is this program's name as the kernel shortens it.
 func program() string {

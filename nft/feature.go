@@ -20,8 +20,10 @@ type Feature struct {
 	Name   string
 	Since  string // the first kernel that has it
 	Module string // what the kernel's configuration calls it
-	sample rules.Ruleset
-	need   func(lower.Table) bool // whether a table is made with it
+	// Optional: without it packets are decided on alike; rules are made without it.
+	Optional bool
+	sample   rules.Ruleset
+	need     func(lower.Table) bool // whether a table is made with it
 }
 
 // noNetlink is what a kernel or a sandbox lacks that has no netfilter socket.
@@ -61,6 +63,17 @@ func chainSample(f rules.Family, c rules.Chain) rules.Ruleset {
 	return rules.Ruleset{Tables: []rules.Table{{Family: f, Name: probeTable, Chains: []rules.Chain{c}}}}
 }
 
+// NFLog is what rules tell blocked packets by. Both families must have it: the
+// fence tells too.
+var NFLog = Feature{Token: "nflog", Name: "telling blocked packets (nflog)", Since: "3.17",
+	Module: "CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG", Optional: true, sample: logSample(), need: with[*expr.Log]}
+
+func logSample() rules.Ruleset {
+	reserved := rules.L4{Protos: []uint8{255}} // no packet has this protocol
+	return chainSample(rules.Inet, rules.Chain{Name: "c", Hook: rules.Output, Policy: rules.Accept, Log: true,
+		Rules: []rules.Rule{{ID: "probe", Matches: []rules.Match{reserved}, Verdict: rules.Drop}}})
+}
+
 // features are what rulesets are made of.
 func features() []Feature {
 	reject := chainSample(rules.Inet, rules.Chain{Name: "c", Hook: rules.Output, Policy: rules.Accept,
@@ -69,14 +82,15 @@ func features() []Feature {
 		Rules: []rules.Rule{{ID: "probe", Matches: []rules.Match{rules.FIB{Question: rules.SourceUnreachableByIface}}, Verdict: rules.Accept}}})
 	egress := chainSample(rules.Netdev, rules.Chain{Name: "c", Hook: rules.Egress, Device: "lo", Policy: rules.Accept})
 	return []Feature{
-		{"inet", "nf_tables inet tables", "3.14", "CONFIG_NF_TABLES_INET", sample(), ofFamily(rules.Inet)},
-		{"egress", "egress hook", "5.16", "CONFIG_NETFILTER_EGRESS", egress, ofFamily(rules.Netdev)},
-		{"fib", "reverse path lookup (fib)", "4.10", "CONFIG_NFT_FIB_INET", pre, with[*expr.Fib]},
-		{"reject", "reject", "3.18", "CONFIG_NFT_REJECT_INET", reject, with[*expr.Reject]},
-		{"ct", "connection tracking (ct)", "3.13", "CONFIG_NFT_CT", sample(rules.CT{States: []rules.CTState{rules.CTEstablished}}), with[*expr.Ct]},
-		{"skuid", "socket owner (skuid)", "3.13", "CONFIG_NF_TABLES", sample(rules.SKUID{UID: 0}), withSKUID},
-		{"sets", "sets", "3.13", "CONFIG_NF_TABLES", sample(rules.L4{Protos: []uint8{rules.ProtoTCP, rules.ProtoUDP}}), with[*expr.Lookup]},
-		{"cgroup", "socket cgroup v2", "5.13", "CONFIG_NFT_SOCKET", sample(rules.SocketCgroup{Cgroup: rules.Cgroup{Path: "/", Level: 1, ID: 1}}), with[*expr.Socket]},
+		{"inet", "nf_tables inet tables", "3.14", "CONFIG_NF_TABLES_INET", false, sample(), ofFamily(rules.Inet)},
+		{"egress", "egress hook", "5.16", "CONFIG_NETFILTER_EGRESS", false, egress, ofFamily(rules.Netdev)},
+		{"fib", "reverse path lookup (fib)", "4.10", "CONFIG_NFT_FIB_INET", false, pre, with[*expr.Fib]},
+		{"reject", "reject", "3.18", "CONFIG_NFT_REJECT_INET", false, reject, with[*expr.Reject]},
+		{"ct", "connection tracking (ct)", "3.13", "CONFIG_NFT_CT", false, sample(rules.CT{States: []rules.CTState{rules.CTEstablished}}), with[*expr.Ct]},
+		{"skuid", "socket owner (skuid)", "3.13", "CONFIG_NF_TABLES", false, sample(rules.SKUID{UID: 0}), withSKUID},
+		{"sets", "sets", "3.13", "CONFIG_NF_TABLES", false, sample(rules.L4{Protos: []uint8{rules.ProtoTCP, rules.ProtoUDP}}), with[*expr.Lookup]},
+		{"cgroup", "socket cgroup v2", "5.13", "CONFIG_NFT_SOCKET", false, sample(rules.SocketCgroup{Cgroup: rules.Cgroup{Path: "/", Level: 1, ID: 1}}), with[*expr.Socket]},
+		NFLog,
 	}
 }
 
@@ -161,6 +175,11 @@ func (c *Conn) explain(tables []lower.Table, err error) error {
 		if s.Err != nil && slices.ContainsFunc(tables, s.need) {
 			missing = append(missing, s.Feature)
 		}
+	}
+	// What can be left out is no reason while something else is missing.
+	needed := slices.DeleteFunc(slices.Clone(missing), func(f Feature) bool { return f.Optional })
+	if len(needed) > 0 {
+		missing = needed
 	}
 	if len(missing) == 0 {
 		return err

@@ -45,7 +45,7 @@ func TestProbeReportsAllAndLeavesNothing(t *testing.T) {
 				t.Errorf("token %q is not a plain word", s.Token)
 			}
 		}
-		want := []string{"inet", "egress", "fib", "reject", "ct", "skuid", "sets", "cgroup"}
+		want := []string{"inet", "egress", "fib", "reject", "ct", "skuid", "sets", "cgroup", "nflog"}
 		if diff := cmp.Diff(want, tokens); diff != "" {
 			t.Errorf("features wanted (-), probed (+):\n%s", diff)
 		}

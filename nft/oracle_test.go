@@ -72,9 +72,9 @@ func randomPolicy(r *rand.Rand) rules.Policy {
 		}
 		return ip6()
 	}
-	p := rules.Policy{Profile: rules.Profile(r.IntN(2)), LAN: r.IntN(2) == 0}
+	p := rules.Policy{Profile: rules.Profile(r.IntN(2)), LAN: r.IntN(2) == 0, Log: r.IntN(2) == 0}
 	for i := range some(3) {
-		tun := rules.Tunnel{Name: fmt.Sprintf("tun%d", i)}
+		tun := rules.Tunnel{Name: fmt.Sprintf("t$un%d", i)} // "$" begins a variable in a log prefix
 		for range some(3) {
 			tun.Addresses = append(tun.Addresses, addr())
 			tun.Resolvers = append(tun.Resolvers, addr())

@@ -21,6 +21,7 @@ func policy() rules.Policy {
 		}}},
 		Wires: []rules.Wire{{Name: "wire0.5", Index: 10}},
 		LAN:   true,
+		Log:   true,
 	}
 }
 

@@ -37,6 +37,9 @@ func Build(p Policy) (Ruleset, error) {
 		}
 		rs.Tables = append(rs.Tables, fence)
 	}
+	if p.Log {
+		rs.logBlocked()
+	}
 	return rs, nil
 }
 

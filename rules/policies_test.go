@@ -69,7 +69,7 @@ func full() rules.Policy {
 
 func allowing() rules.Policy {
 	p := full()
-	p.LAN = true
+	p.LAN, p.Log = true, true
 	p.AllowIn = []rules.Service{{Proto: endpoint.TCP, First: 22, Last: 22}, {Proto: endpoint.UDP, First: 5000, Last: 5010}}
 	p.Guests = []string{"docker0", "virbr0"}
 	p.Carriers[0].Endpoints = append(p.Carriers[0].Endpoints, endpoints("192.168.1.50:1194/udp")...)

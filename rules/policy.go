@@ -98,6 +98,7 @@ type Policy struct {
 	LAN      bool      // whether never-public ranges may be reached on the wire
 	AllowIn  []Service // reachable from the wire
 	Guests   []string  // interfaces of containers and VMs: tunnel yes, wire no
+	Log      bool      // tell of each packet that is blocked, to whoever listens on LogGroup
 }
 
 // Validate reports the first part of the policy that no rule may be made of.

@@ -78,6 +78,7 @@ type Chain struct {
 	Device   string // of an egress chain
 	Priority int
 	Policy   Verdict // Drop or Accept
+	Log      bool    // whether rules that end a packet tell LogGroup of it
 	Rules    []Rule
 }
 

@@ -78,7 +78,7 @@ func (c Chain) text(w *strings.Builder, f Family) {
 			w.WriteString(matchText(m, f))
 			w.WriteByte(' ')
 		}
-		fmt.Fprintf(w, "counter %s comment %q\n", r.Verdict, r.Comment())
+		fmt.Fprintf(w, "counter %s%s comment %q\n", c.logText(r), r.Verdict, r.Comment())
 	}
 	w.WriteString("\t}\n")
 }

@@ -80,6 +80,9 @@ func replaceMany(want string) error {
 	if profile == rules.Split.String() {
 		policies = splitPolicies(tun, carrier(root, one), carrier(root, one, two, six), fence)
 	}
+	for i := range policies {
+		policies[i].Log = i%2 == 0
+	}
 	conn, err := nft.Open()
 	if err != nil {
 		return err

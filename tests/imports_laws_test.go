@@ -33,6 +33,8 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"config/x.go", use(module+"hook", ""), "leaf packages know nothing of ours"},
 		{"endpoint/x.go", use(module+"internal/fault", ""), "leaf packages know nothing of ours"},
 		{"owner/x.go", use(module+"rules", ""), "leaf packages know nothing of ours"},
+		{"blocked/x.go", use(module+"endpoint", ""), "leaf packages know nothing of ours"},
+		{"blocked/x_test.go", use(module+"lab", ""), ""},
 		{"link/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"survey/x.go", use(module+"nft", ""), "leaf packages know nothing of ours"},
 		{"state/x.go", use(module+"sysctl", ""), "leaf packages know nothing of ours"},

@@ -109,6 +109,7 @@ var laws = []law{
 		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel"} {
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
+		allowed["blocked"] = []string{"blocked"}
 		mine, ok := allowed[strings.Split(s.pkg(), "/")[0]]
 		if s.test() || !ok {
 			return
@@ -215,7 +216,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "guard", "cmd/vpnguard", "lab", "tests"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "guard", "guardian", "cmd/vpnguard", "lab", "tests"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

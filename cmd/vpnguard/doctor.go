@@ -26,11 +26,12 @@ type doctorJSON struct {
 }
 
 type featureJSON struct {
-	Name    string `json:"name"`
-	OK      bool   `json:"ok"`
-	Since   string `json:"since"`
-	Module  string `json:"module"`
-	Problem string `json:"problem,omitempty"`
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Optional bool   `json:"optional"` // all is enforced without it
+	Since    string `json:"since"`
+	Module   string `json:"module"`
+	Problem  string `json:"problem,omitempty"`
 }
 
 // Run probes the kernel and looks at the host. Exit 5 if the kernel lacks
@@ -70,9 +71,11 @@ func probe() ([]featureJSON, error) {
 		if errors.Is(s.Err, os.ErrPermission) {
 			return nil, fmt.Errorf("probe the kernel: %w", s.Err)
 		}
-		f := featureJSON{Name: s.Name, OK: s.Err == nil, Since: s.Since, Module: s.Module}
+		f := featureJSON{Name: s.Name, OK: s.Err == nil, Optional: s.Optional, Since: s.Since, Module: s.Module}
 		if s.Err != nil {
 			f.Problem = s.Err.Error()
+		}
+		if s.Err != nil && !s.Optional {
 			missing = append(missing, s.Feature)
 		}
 		all = append(all, f)
@@ -86,7 +89,7 @@ func probe() ([]featureJSON, error) {
 func (w *world) doctorText(out doctorJSON) {
 	fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
 	for _, f := range out.Features {
-		fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", map[bool]string{true: "ok", false: "MISSING"}[f.OK], f.Name, f.Since, f.Module, f.Problem)
+		fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", featureWord(f), f.Name, f.Since, f.Module, f.Problem)
 	}
 	for _, f := range out.Findings {
 		fmt.Fprintf(w.stdout, "%-7s %s: %s\n%8sdo: %s\n", f.Severity, f.ID, printable(f.What), "", printable(f.Do))
@@ -105,6 +108,16 @@ func printable(s string) string {
 		}
 		return '?'
 	}, s)
+}
+
+func featureWord(f featureJSON) string {
+	switch {
+	case f.OK:
+		return "ok"
+	case f.Optional:
+		return "missing, optional:"
+	}
+	return "MISSING"
 }
 
 func kernel() string {

@@ -29,6 +29,7 @@ type commands struct {
 	Unlock  unlockCommand  `cmd:"" help:"Take the lock off."`
 	Expire  expireCommand  `cmd:"" hidden:""`
 	Status  statusCommand  `cmd:"" help:"Show what is enforced; exit 0 only if it is what was recorded."`
+	Blocked blockedCommand `cmd:"" help:"Show what is being blocked, who tried, and by which rule."`
 	Rules   rulesCommand   `cmd:"" help:"Print the rules in force as text that nft -f accepts."`
 	Watch   watchCommand   `cmd:"" help:"Guard: own the tables, heal what others change, work for hooks."`
 	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vpnguard/vpnguard/blocked"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
@@ -66,6 +67,9 @@ type guardianJSON struct {
 	Owns     bool           `json:"owns"` // nobody else can change the tables
 	Heals    int            `json:"heals"`
 	LastHeal *guardian.Heal `json:"last_heal,omitempty"`
+	// Blocked is who tried what in the last minutes (Window, in nanoseconds).
+	Blocked []blocked.Entry `json:"blocked,omitempty"`
+	Window  time.Duration   `json:"window,omitempty"`
 }
 
 type counterJSON struct {
@@ -99,7 +103,7 @@ func (c *statusCommand) Run(ctx context.Context, w *world) error {
 	if c.JSON {
 		out := describe(st)
 		if watch.PID != 0 {
-			out.Guardian = guardianJSON{true, watch.PID, &watch.Since, watch.Owns, watch.Heals, watch.LastHeal}
+			out.Guardian = guardianJSON{true, watch.PID, &watch.Since, watch.Owns, watch.Heals, watch.LastHeal, watch.Blocked, watch.Window}
 		}
 		if err := w.json(out); err != nil {
 			return err
@@ -171,6 +175,9 @@ func (w *world) statusText(st guard.Status, watch guardian.Info) {
 	if blocked := blockedPackets(st.Counters); st.State != guard.Open {
 		fmt.Fprintf(w.stdout, "blocked   %d packets\n", blocked)
 	}
+	for _, e := range watch.Blocked[:min(len(watch.Blocked), shownBlocked)] {
+		fmt.Fprintf(w.stdout, "  %6d  %s in the last %s\n", e.Count, entryText(e), watch.Window)
+	}
 	w.guardianText(st, watch)
 	for _, d := range st.Drift {
 		fmt.Fprintf(w.stdout, "drift     %s\n", d)
@@ -178,6 +185,27 @@ func (w *world) statusText(st guard.Status, watch guardian.Info) {
 	for _, n := range st.Notes {
 		fmt.Fprintf(w.stdout, "note      %s\n", n)
 	}
+}
+
+// shownBlocked kinds of blocked packets fit on a screen with the rest.
+const shownBlocked = 3
+
+// entryText says who tried what.
+func entryText(e blocked.Entry) string {
+	to := e.Protocol
+	if e.Dst.IsValid() {
+		to += " to " + e.Dst.String()
+		if e.DstPort != 0 {
+			to = e.Protocol + " to " + netip.AddrPortFrom(e.Dst, e.DstPort).String()
+		}
+	}
+	if e.UID != nil {
+		to += fmt.Sprintf(" by uid %d", *e.UID)
+	}
+	if e.Program != "" {
+		to += " (" + printable(e.Program) + ")"
+	}
+	return to + ", rule " + e.Rule
 }
 
 // guardianText says who keeps it so.

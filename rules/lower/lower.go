@@ -118,6 +118,9 @@ func lowerChain(t *nftables.Table, c rules.Chain, named map[string]*nftables.Set
 			}
 		}
 		w.put(&expr.Counter{})
+		if c.Logs(r) {
+			w.put(&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX, Group: rules.LogGroup, Data: []byte(r.LogPrefix())})
+		}
 		w.verdict(r.Verdict)
 		out.Rules = append(out.Rules, Rule{
 			Rule: &nftables.Rule{
