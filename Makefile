@@ -52,9 +52,12 @@ bench: deps
 install: build
 	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard
 	install -D -m 0644 man/vpnguard.8 $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
+	for u in vpnguard-lock vpnguard; do \
+	  sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/systemd/$$u.service | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u.service; done
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8 \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard.service
 
 clean:
 	rm -rf bin
