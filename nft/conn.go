@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
@@ -17,10 +19,15 @@ import (
 )
 
 // Conn is a netfilter socket in the network namespace of the caller. It is
-// not safe for concurrent use.
+// not safe for concurrent use, but for List.
 type Conn struct {
 	nft *nftables.Conn
 	own bool // new tables get this connection as their owner
+
+	// For reading. It stays open: the kernel lets who closes a netfilter socket
+	// wait until what was deleted before is freed, some ten milliseconds.
+	mu   sync.Mutex
+	read *netlink.Conn // nil: none yet, or the last one failed
 }
 
 // Open opens the socket. It needs no privilege; every other call needs
@@ -37,7 +44,16 @@ func Open() (*Conn, error) {
 }
 
 // Close closes the socket.
-func (c *Conn) Close() error { return c.nft.CloseLasting() }
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	if c.read != nil {
+		err = c.read.Close()
+		c.read = nil
+	}
+	return errors.Join(err, c.nft.CloseLasting())
+}
 
 // tries bounds how often a reading or a replacement starts again because
 // somebody else changed the ruleset meanwhile. One try takes milliseconds.
@@ -119,7 +135,7 @@ func (c *Conn) discard() error {
 	if err != nil {
 		return err
 	}
-	err = c.Close()
+	err = c.nft.CloseLasting()
 	c.nft = fresh.nft
 	return err
 }

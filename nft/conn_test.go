@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -274,9 +275,15 @@ nft 'delete table inet busy'; echo; done`)
 	if err := loop.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop := func() { _ = loop.Process.Kill(); _ = loop.Wait() }
-	defer stop()
 	turns := make(chan struct{}, 1<<16)
+	// The nft that the shell started may outlive it; the pipe ends with both.
+	stop := sync.OnceFunc(func() {
+		_ = loop.Process.Kill()
+		for range turns {
+		}
+		_ = loop.Wait()
+	})
+	defer stop()
 	go func() {
 		defer close(turns)
 		one := make([]byte, 1)

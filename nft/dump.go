@@ -28,12 +28,23 @@ func (c *Conn) List() (Listing, error) {
 // snapshot reads our tables and the generation of the ruleset that they
 // belong to. It takes several dumps, between which anybody may change
 // something, so it starts again until the generation is the same at both ends.
-func (c *Conn) snapshot() (Listing, uint32, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return Listing{}, 0, fmt.Errorf("open netfilter socket: %w", err)
+func (c *Conn) snapshot() (l Listing, gen uint32, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read == nil {
+		if c.read, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
+			return Listing{}, 0, fmt.Errorf("open netfilter socket: %w", err)
+		}
 	}
-	defer conn.Close()
+	if l, gen, err = stable(c.read); err != nil {
+		// Half an answer may still be in it.
+		_ = c.read.Close()
+		c.read = nil
+	}
+	return l, gen, err
+}
+
+func stable(conn *netlink.Conn) (Listing, uint32, error) {
 	for range tries {
 		before, err := generation(conn)
 		if err != nil {
