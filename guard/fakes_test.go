@@ -102,6 +102,10 @@ func (f *fakeFilter) Replace(rs rules.Ruleset) (nft.Listing, error) {
 	return listing(f.have), err
 }
 
+func (f *fakeFilter) Restore(rs rules.Ruleset) error {
+	return f.step("restore", func() error { f.have = rs; return nil })
+}
+
 func (f *fakeFilter) Remove() error {
 	return f.step("remove", func() error { f.have = rules.Ruleset{}; return nil })
 }

@@ -25,6 +25,9 @@ type Filter interface {
 	Replace(rules.Ruleset) (nft.Listing, error)
 	Remove() error
 	List() (nft.Listing, error)
+	// Restore puts a ruleset back that somebody else changed, at once and
+	// without a look; tables that this process owns it leaves alone.
+	Restore(rules.Ruleset) error
 }
 
 // Knobs are the host's sysctls; package sysctl has them.

@@ -52,6 +52,24 @@ func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
 	return h, err
 }
 
+// CloseAgain puts the recorded rules back without a look at what is in force, for
+// the moment after somebody else changed them. [Guard.Heal] has to follow.
+func (g *Guard) CloseAgain(ctx context.Context) (took time.Duration, err error) {
+	start := time.Now()
+	err = g.locked(ctx, func() error {
+		rec, found, err := g.load()
+		if err != nil || !found || rec.idle() || rec.Phase != Steady {
+			return err
+		}
+		rs, err := rules.Build(rec.policy())
+		if err != nil {
+			return err
+		}
+		return g.Filter.Restore(rs)
+	})
+	return time.Since(start), err
+}
+
 // closeAgain puts the recorded rules in force if others are: what is open must
 // not wait for a look at everything else.
 func (g *Guard) closeAgain(h *Healed, rec Record) error {

@@ -36,7 +36,9 @@ type Guardian struct {
 	started time.Time
 	ears    *ears
 	stats   stats
-	since   []string // culprits since the last look
+	since   []string      // culprits since the last look
+	what    []string      // what they changed
+	closed  time.Duration // how long it took to close again at once; 0: not done
 }
 
 // stats are what metrics and status tell.
@@ -238,7 +240,11 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 			g.Log.Info("the guardian ends; nothing opens")
 			return nil
 		case list := <-changes:
-			if g.blame(list, own) {
+			ours, foreign := g.blame(list, own)
+			if foreign && !g.Owns && time.Since(last) >= calm {
+				g.closeAgain(ctx)
+			}
+			if ours {
 				look("ruleset")
 			}
 		case list := <-events:
@@ -276,8 +282,21 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 	}
 }
 
-// blame notes who changed our tables; it reports whether anybody did.
-func (g *Guardian) blame(list []nft.Change, own string) (ours bool) {
+// closeAgain answers a change of our tables by somebody else at once; what it
+// was is looked at afterwards.
+func (g *Guardian) closeAgain(ctx context.Context) {
+	took, err := g.Guard.CloseAgain(ctx)
+	if err != nil {
+		return // the full look says what is wrong
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = took
+}
+
+// blame notes who changed our tables; it reports whether anybody did, and
+// whether somebody else did.
+func (g *Guardian) blame(list []nft.Change, own string) (ours, foreign bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range list {
@@ -286,6 +305,8 @@ func (g *Guardian) blame(list []nft.Change, own string) (ours bool) {
 		}
 		ours = true
 		if c.Program != own {
+			foreign = true
+			g.what = append(g.what, c.What...)
 			who := fmt.Sprintf("%s (pid %d)", c.Program, c.PID)
 			if c.Lost {
 				who = "more changes than could be followed"
@@ -295,7 +316,8 @@ func (g *Guardian) blame(list []nft.Change, own string) (ours bool) {
 			}
 		}
 	}
-	return ours
+	g.what = g.what[:min(len(g.what), maxCulprits)]
+	return ours, foreign
 }
 
 // maxCulprits bounds what one repair names.
@@ -306,8 +328,14 @@ func (g *Guardian) heal(ctx context.Context, why string) {
 	h, err := g.Guard.Heal(ctx, false)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	culprits := g.since
-	g.since = nil
+	culprits, what, closed := g.since, g.what, g.closed
+	g.since, g.what, g.closed = nil, nil, 0
+	if closed > 0 {
+		h.Took, h.Done = closed, h.Done || err == nil
+	}
+	if h.Done {
+		h.Drift = append(what, h.Drift...)
+	}
 	if g.stats.state != h.State {
 		g.Log.Info("state", "was", g.stats.state.String(), "is", h.State.String())
 		g.stats.state = h.State

@@ -84,6 +84,29 @@ func (c *Conn) Replace(rs rules.Ruleset) (Listing, error) {
 	return have, nil
 }
 
+// Restore puts the ruleset in the place of all that tables of its families hold,
+// without a look at what that is: it is for the moment after somebody else has
+// changed them, when each millisecond counts. It verifies nothing; Replace does.
+// Tables that this connection owns cannot be changed by others, and it does
+// not work on them.
+func (c *Conn) Restore(rs rules.Ruleset) error {
+	tables, err := lower.Lower(rs)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		c.nft.AddTable(t.Table)
+		c.nft.DelTable(t.Table)
+		if err := c.queueTable(t); err != nil {
+			return errors.Join(err, c.discard())
+		}
+	}
+	if err := c.nft.Flush(); err != nil {
+		return fmt.Errorf("restore tables %s: %w", rules.TableName, err)
+	}
+	return nil
+}
+
 // Remove deletes our tables in one transaction. None is not an error.
 func (c *Conn) Remove() error {
 	err := c.transact(func(have Listing) error {
