@@ -36,6 +36,7 @@ func TestNoProbeGetsPastTheLock(t *testing.T) {
 		s.guestTries(guestProbes, func(uid int, p probe.Probe) {
 			s.shows(s.lab.Guest, uid, probe.Order{Name: p.Name}, s.lab.Policy())
 		})
+		s.macvlan()
 		s.guestTries(macvlanProbes, func(uid int, p probe.Probe) {
 			s.shows(s.lab.Guest, uid, probe.Order{Name: p.Name, Dev: "mv0"}, s.macvlanPolicy(openvpn.Server{}))
 		})
@@ -55,13 +56,18 @@ func TestNoProbeGetsPastTheLock(t *testing.T) {
 			s.must(0, args...)
 			s.must(0, "status")
 			s.everyProbeStaysIn(servers)
+			if err := s.lab.Guest.Script(s.ctx, "ip link del mv0\n"); err != nil {
+				t.Fatal(err)
+			}
 			s.must(0, "unlock")
 			s.restored(before)
 		})
 	}
 }
 
-// newMatrixScene has a host with guests of both kinds, and subflows.
+// newMatrixScene has a host with a guest behind it, and subflows. Its other
+// link, a macvlan child, comes when the host's forwarding has been tried: the
+// guest would reach the LAN by it.
 func newMatrixScene(t *testing.T) *scene {
 	t.Helper()
 	s := newScene(t, "")
@@ -69,7 +75,6 @@ func newMatrixScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	s.newLinksAreSilent()
-	s.macvlan()
 	if err := s.lab.EnableSubflows(s.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +124,7 @@ func (s *scene) everyProbeStaysIn(servers []openvpn.Server) {
 			}
 		}
 	}
+	s.macvlan()
 	s.guestTries(macvlanProbes, func(uid int, p probe.Probe) {
 		s.silent(s.lab.Guest, uid, probe.Order{Name: p.Name, Dev: "mv0"}, policy)
 	})
