@@ -7,9 +7,9 @@ DESTDIR ?=
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
-# tool that checks our rules, namespaces, a resolver and a DHCP client.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox iptables-nft ufw dbus-daemon
+# tool that checks our rules, namespaces, a resolver and DHCP clients.
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon
 
 .PHONY: build deps firewalld demo test lint bench install uninstall clean
 

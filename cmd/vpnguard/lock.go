@@ -45,6 +45,15 @@ func (c *lockCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer done()
+	if r.Try != 0 && !c.DryRun {
+		// Before the lock: whatever ends this process later leaves somebody to end
+		// the trial. Without one there is nothing to end.
+		begin, err := detach(r.TryID, r.Try)
+		if err != nil {
+			return &guard.StateError{Err: fmt.Errorf("start the trial's timer: %w", err), State: "nothing was changed"}
+		}
+		defer begin()
+	}
 	res, err := g.Lock(ctx, r, c.DryRun)
 	if err != nil {
 		return err
@@ -55,17 +64,9 @@ func (c *lockCommand) Run(ctx context.Context, w *world) error {
 	}
 	w.report(res, nil)
 	fmt.Fprintf(w.stderr, "vpnguard: %s\n", res.State)
-	if r.Try == 0 {
-		return nil
+	if r.Try != 0 {
+		fmt.Fprintf(w.stderr, "vpnguard: unlocks by itself in %s; `vpnguard confirm` keeps it\n", r.Try)
 	}
-	if err := detach(r.TryID, r.Try); err != nil {
-		undone, undoErr := g.Expire(ctx, r.TryID)
-		if undoErr != nil {
-			return &guard.StateError{Err: fmt.Errorf("start the trial's timer: %w; undo: %w", err, undoErr), State: "the host is locked; `vpnguard unlock` opens it"}
-		}
-		return fmt.Errorf("start the trial's timer: %w; the host is %s", err, undone.State)
-	}
-	fmt.Fprintf(w.stderr, "vpnguard: unlocks by itself in %s; `vpnguard confirm` keeps it\n", r.Try)
 	return nil
 }
 
@@ -111,8 +112,13 @@ type expireCommand struct {
 // expireTries bounds how often a timer that cannot unlock tries again.
 const expireTries = 60
 
-// Run waits, and unlocks unless the trial was confirmed meanwhile.
+// Run waits, and unlocks unless the trial was confirmed meanwhile. A signal that
+// is meant for the session that locked does not keep it from that.
 func (c *expireCommand) Run(ctx context.Context, w *world) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := detached(); err != nil {
+		return err
+	}
 	// The wall clock may be set while the trial runs; the monotonic one counts.
 	wait := time.NewTimer(c.After)
 	var err error
