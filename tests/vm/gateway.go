@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vpnguard/vpnguard/lab/wire"
@@ -28,6 +29,9 @@ var (
 // maxFrame is more than any link of a guest carries; a longer one means that
 // the stream is out of step.
 const maxFrame = 1 << 17
+
+// errEnd is an end of the cable between two frames.
+var errEnd = errors.New("the cable has ended")
 
 // Gateway is the router at the far end of the guest's cable, and the witness.
 type Gateway struct {
@@ -69,7 +73,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) serve(conn io.ReadWriter) error {
 	for {
 		data, err := readFrame(conn)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, errEnd) {
 			return nil
 		}
 		if err != nil {
@@ -92,16 +96,22 @@ func (g *Gateway) serve(conn io.ReadWriter) error {
 
 func readFrame(r io.Reader) ([]byte, error) {
 	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err // io.EOF between two frames
+	n, err := io.ReadFull(r, head[:])
+	// A reset is qemu's end before it had read all of ours. A unix socket says
+	// so after all of qemu's has been read.
+	if n == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return nil, errEnd
 	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n > maxFrame {
-		return nil, fmt.Errorf("read frame from the guest: length %d", n)
+	if err != nil {
+		return nil, fmt.Errorf("read frame from the guest: %w", err)
 	}
-	data := make([]byte, n)
+	length := binary.BigEndian.Uint32(head[:])
+	if length > maxFrame {
+		return nil, fmt.Errorf("read frame from the guest: length %d", length)
+	}
+	data := make([]byte, length)
 	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, fmt.Errorf("read frame of %d bytes from the guest: %w", n, err)
+		return nil, fmt.Errorf("read frame of %d bytes from the guest: %w", length, err)
 	}
 	return data, nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -75,6 +76,7 @@ func TestTheGatewayAnswersLinkUpkeepOnly(t *testing.T) {
 // pipe is a cable whose guest side has been written before.
 type pipe struct {
 	in  []byte
+	end error // behind it
 	out []byte
 }
 
@@ -86,16 +88,21 @@ func TestTheGatewayKeepsEveryFrameOrSaysThatItCannot(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		in     []byte
+		end    error
 		frames int
 		fails  bool
 	}{
-		{"nothing", nil, 0, false},
-		{"one frame", whole, 1, false},
-		{"a cut head", append(whole[:len(whole):len(whole)], 0, 0), 1, true},
-		{"a cut frame", whole[:len(whole)-1], 0, true},
-		{"an impossible length", []byte{0xff, 0xff, 0xff, 0xff}, 0, true},
+		{"nothing", nil, io.EOF, 0, false},
+		{"one frame", whole, io.EOF, 1, false},
+		{"reset behind a frame", whole, syscall.ECONNRESET, 1, false},
+		{"a cut head", append(whole[:len(whole):len(whole)], 0, 0), io.EOF, 1, true},
+		{"a cut frame", whole[:len(whole)-1], io.EOF, 0, true},
+		{"a head alone", whole[:4], io.EOF, 0, true},
+		{"reset in a frame", whole[:6], syscall.ECONNRESET, 0, true},
+		{"a broken cable", whole, syscall.EIO, 1, true},
+		{"an impossible length", []byte{0xff, 0xff, 0xff, 0xff}, io.EOF, 0, true},
 	} {
-		g := NewGateway(&pipe{in: c.in})
+		g := NewGateway(&pipe{in: c.in, end: c.end})
 		err := g.Close()
 		if n := len(g.Frames()); n != c.frames || (err != nil) != c.fails {
 			t.Errorf("%s: %d frames, error %v; want %d, failure %t", c.name, n, err, c.frames, c.fails)
@@ -105,7 +112,7 @@ func TestTheGatewayKeepsEveryFrameOrSaysThatItCannot(t *testing.T) {
 
 func (p *pipe) Read(b []byte) (int, error) {
 	if len(p.in) == 0 {
-		return 0, io.EOF
+		return 0, p.end
 	}
 	n := copy(b, p.in)
 	p.in = p.in[n:]
