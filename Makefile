@@ -30,6 +30,8 @@ deps vm-deps:
 	if [ -n "$$missing" ]; then echo "installing what provides:$$missing"; \
 	  as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); fi
+	@[ "$$(stat -c %a /dev/net/tun)" = 666 ] || { echo "letting users open /dev/net/tun, as udev does where it runs"; \
+	  as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as chmod 0666 /dev/net/tun; }
 
 demo: deps build
 	@$(GO) run ./tests/demo "$(CURDIR)/bin/vpnguard"

@@ -37,6 +37,7 @@ type LockRequest struct {
 	Try            time.Duration // 0: it stays; else it undoes itself unless confirmed
 	TryID          string        // names the trial, if Try is not 0
 	Kept           bool          // nothing was asked for: what was kept over a boot, if anything, counts
+	OnlyKept       bool          // and without that, nothing is done
 }
 
 // Lock closes the host. A lock that is no trial is kept over boots.
@@ -60,6 +61,11 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 		return res, nil
 	}
 	err = g.locked(ctx, func() error {
+		if r.OnlyKept && !g.HasKept() {
+			rec, _, err := g.load()
+			res = Result{State: rec.state(), Done: []string{"no lock is kept; nothing to do"}}
+			return err
+		}
 		plan, warnings, err := g.prepareLock(r, found)
 		if err != nil {
 			return unchanged(err)

@@ -177,3 +177,24 @@ func (s *scene) until(what string, ok func() bool) {
 		}
 	}
 }
+
+// At boot, and for each new interface, the lock comes back if there is one.
+func TestLockThatIsNotKeptIsNotMadeByTheBootUnit(t *testing.T) {
+	s := newScene(t, "")
+	before := s.snapshot()
+	_, stderr := s.must(0, "lock", "--kept")
+	if !strings.Contains(stderr, "no lock is kept; nothing to do") {
+		t.Errorf("said: %s", stderr)
+	}
+	s.state("open")
+	s.restored(before)
+	s.must(2, "lock", "--kept", "--lan")
+	s.must(0, "lock", "--lan")
+	s.must(0, "lock", "--kept")
+	s.state("locked")
+	s.closed(lockProbes)
+	s.must(0, "unlock")
+	s.must(0, "lock", "--kept")
+	s.state("open")
+	s.restored(before)
+}

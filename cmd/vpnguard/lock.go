@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,7 @@ type lockCommand struct {
 	AllowIn      []config.Service  `help:"Inbound service that stays reachable; may be given several times." placeholder:"PROTO/PORT" sep:"none"`
 	Guests       []endpoint.IfName `help:"Interfaces of containers and VMs: the tunnel yes, the wire no." placeholder:"IF"`
 	BootstrapDNS []string          `name:"bootstrap-dns" help:"Resolver that the owner alone may ask." placeholder:"ADDR" sep:"none"`
+	Kept         bool              `help:"Lock as it was kept over a boot; without that do nothing. For boot units."`
 	Try          time.Duration     `help:"Unlock by itself after this time, unless confirmed." placeholder:"DURATION"`
 	DryRun       bool              `help:"Print what would be done and change nothing."`
 }
@@ -98,6 +100,10 @@ func (c *lockCommand) request(conf config.Config) (guard.LockRequest, error) {
 	r.Settings.Guests = append(r.Settings.Guests, flags.Guests...)
 	r.Kept = len(c.Endpoint) == 0 && len(c.Owner) == 0 && c.Mark.Mask == 0 && c.Cgroup == "" && !c.LAN &&
 		len(c.AllowIn) == 0 && len(c.Guests) == 0 && len(c.BootstrapDNS) == 0 && c.Try == 0
+	if c.Kept && !r.Kept {
+		return r, &usageError{errors.New("--kept goes with no other option: what was kept has them all"), ""}
+	}
+	r.OnlyKept = c.Kept
 	var err error
 	r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf)
 	return r, err
