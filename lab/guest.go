@@ -44,7 +44,7 @@ END
 	if err := l.Client.Script(ctx, script); err != nil {
 		return err
 	}
-	return l.Guest.Script(ctx, "DEV=eth0\n"+quiet+`
+	err := l.Guest.Script(ctx, "DEV=eth0\n"+quiet+`
 echo 0 65535 > /proc/sys/net/ipv4/ping_group_range 2>/dev/null || echo 0 0 > /proc/sys/net/ipv4/ping_group_range
 ip -batch - <<END
 link set eth0 up
@@ -53,6 +53,19 @@ addr add fd00:31::2/64 dev eth0 nodad
 route add default via 172.31.0.1
 route add ::/0 via fd00:31::1
 END
+`)
+	if err != nil {
+		return err
+	}
+	// The kernel's routes follow the carrier, and the link's own address its own
+	// check: a snapshot must not come in between.
+	return l.Client.Script(ctx, `
+i=0
+until ip -6 addr show dev guest0 scope link -tentative | grep -q fe80 && ! ip route show table all dev guest0 | grep -q linkdown &&
+	ip -6 route show table all dev guest0 | grep -q 'anycast fd00:31::'; do
+	i=$((i+1)); [ $i -lt 200 ] || { ip addr show dev guest0; ip -6 route show table all dev guest0; echo "the guest's link does not settle"; exit 1; }
+	sleep 0.05
+done
 `)
 }
 
