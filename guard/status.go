@@ -238,6 +238,28 @@ func (g *Guard) note(st *Status, links []link.Link) {
 	st.Notes = append(st.Notes, rec.Skipped...)
 }
 
+// Exposed is what the policy lets past by the user's wish or for want of a
+// narrower owner, a phrase each.
+func (r Record) Exposed() (list []string) {
+	p := r.policy()
+	for _, c := range p.Carriers {
+		if len(c.Endpoints) > 0 && slices.Contains(c.Owner.UIDs, 0) && c.Owner.Mask == 0 && c.Owner.Cgroup.Path == "" {
+			list = append(list, "root's other programs may send to the endpoints")
+			break
+		}
+	}
+	if !r.idle() && p.Profile == rules.Split {
+		list = append(list, "all but the tunnels' own prefixes is in clear (profile split)")
+	}
+	if p.LAN {
+		list = append(list, "the LAN's private ranges")
+	}
+	for _, s := range p.AllowIn {
+		list = append(list, "inbound "+s.String())
+	}
+	return list
+}
+
 // Age is how long the state has lasted, whole seconds.
 func (r Record) Age(now time.Time) time.Duration { return now.Sub(r.Since).Truncate(time.Second) }
 

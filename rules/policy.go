@@ -89,6 +89,11 @@ type Service struct {
 	First, Last uint16 // port range, both included, 1..65535
 }
 
+// String is the service as it is written on the command line, such as tcp/22.
+func (s Service) String() string {
+	return fmt.Sprintf("%s/%s", s.Proto, PortRange{s.First, s.Last})
+}
+
 // Policy is everything that rules depend on.
 type Policy struct {
 	Profile  Profile

@@ -42,6 +42,7 @@ var onHost = []meddling{
 	{"a new wire with a route", "ip link add wire1 type veth peer name far1; ip link set wire1 up; ip addr add 192.168.9.2/24 dev wire1; ip route add 8.8.8.8/32 dev wire1", "interface wire1 is new", "", false},
 	{"a renamed wire", "ip link set wire1 down; ip link set wire1 name wire2; ip link set wire2 up", "interface wire2 was wire1", "", false},
 	{"routing rules flushed", "ip rule flush; ip rule add pref 32766 table main; ip rule add pref 32767 table default", "", "", false},
+	{"the resolver file", "echo nameserver 192.168.1.1 > /etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf", "", "", false},
 	{"an injected route", "ip route add 1.1.1.1/32 via 192.168.1.1 dev eth0", "", "", false},
 }
 
@@ -145,6 +146,7 @@ func TestGuardianKeepsAMeddledHostClosed(t *testing.T) {
 	}
 	g.says("a route leads to a wire; what it attracts is refused, not leaked\" to=1.1.1.1/32 by=eth0")
 	g.says("routing rules were changed")
+	g.says(`the resolver configuration was changed" file=/etc/resolv.conf`)
 	s.closed(lockProbes)
 }
 

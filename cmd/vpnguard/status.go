@@ -27,7 +27,8 @@ type statusJSON struct {
 	Enforced bool          `json:"enforced"`
 	Drift    []string      `json:"drift"`
 	Notes    []string      `json:"notes"`
-	Lock     *lockJSON     `json:"lock"` // null: not locked
+	Exposed  []string      `json:"exposed"` // what the policy lets past
+	Lock     *lockJSON     `json:"lock"`    // null: not locked
 	Sessions []sessionJSON `json:"sessions"`
 	Guardian guardianJSON  `json:"guardian"`
 	Counters []counterJSON `json:"counters"`
@@ -119,7 +120,7 @@ func (c *statusCommand) Run(ctx context.Context, w *world) error {
 
 func describe(st guard.Status) statusJSON {
 	out := statusJSON{
-		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes),
+		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes), Exposed: nonNil(st.Record.Exposed()),
 		Sessions: []sessionJSON{}, Counters: []counterJSON{},
 	}
 	if l := st.Record.Lock; l != nil {
@@ -179,6 +180,9 @@ func (w *world) statusText(st guard.Status, watch guardian.Info) {
 		fmt.Fprintf(w.stdout, "  %6d  %s in the last %s\n", e.Count, entryText(e), watch.Window)
 	}
 	w.guardianText(st, watch)
+	if exposed := st.Record.Exposed(); len(exposed) > 0 {
+		fmt.Fprintf(w.stdout, "exposed   %s\n", strings.Join(exposed, "; "))
+	}
 	for _, d := range st.Drift {
 		fmt.Fprintf(w.stdout, "drift     %s\n", d)
 	}
