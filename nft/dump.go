@@ -154,13 +154,19 @@ func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
 	return t, t.dumpRules(conn, anonymous)
 }
 
-// dump sends one request and hands each answer's attributes to each.
+// dump asks for what one of our tables' families has.
 func dump(conn *netlink.Conn, f rules.Family, msg uint16, filter []netlink.Attribute, each func(*netlink.AttributeDecoder) error) error {
+	return dumpFamily(conn, byte(lower.Family(f)), msg, filter, func(_ byte, a *netlink.AttributeDecoder) error { return each(a) })
+}
+
+// dumpFamily sends one request and hands each answer's family and attributes to
+// each. NFPROTO_UNSPEC asks for every family.
+func dumpFamily(conn *netlink.Conn, family byte, msg uint16, filter []netlink.Attribute, each func(byte, *netlink.AttributeDecoder) error) error {
 	data, err := netlink.MarshalAttributes(filter)
 	if err != nil {
 		return err
 	}
-	header := []byte{byte(lower.Family(f)), unix.NFNETLINK_V0, 0, 0}
+	header := []byte{family, unix.NFNETLINK_V0, 0, 0}
 	answers, err := conn.Execute(netlink.Message{
 		Header: netlink.Header{
 			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
@@ -172,12 +178,15 @@ func dump(conn *netlink.Conn, f rules.Family, msg uint16, filter []netlink.Attri
 		return err
 	}
 	for _, m := range answers {
+		if len(m.Data) < len(header) {
+			return fmt.Errorf("answer of %d bytes", len(m.Data))
+		}
 		a, err := netlink.NewAttributeDecoder(m.Data[len(header):])
 		if err != nil {
 			return err
 		}
 		a.ByteOrder = binary.BigEndian
-		if err := each(a); err != nil {
+		if err := each(m.Data[0], a); err != nil {
 			return err
 		}
 		if err := a.Err(); err != nil {

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +87,10 @@ func foreign(conn *netlink.Conn) ([]ForeignTable, error) {
 		{"chains", unix.NFT_MSG_GETCHAIN, r.chain},
 		{"rules", unix.NFT_MSG_GETRULE, r.rule},
 	} {
-		if err := dumpAll(conn, part.msg, part.each); err != nil {
+		if err := dumpFamily(conn, unix.NFPROTO_UNSPEC, part.msg, nil, func(f byte, a *netlink.AttributeDecoder) error {
+			part.each(f, a)
+			return nil
+		}); err != nil {
 			return nil, fmt.Errorf("list all %s: %w", part.what, err)
 		}
 	}
@@ -113,36 +115,6 @@ func foreign(conn *netlink.Conn) ([]ForeignTable, error) {
 		return strings.Compare(a.Family+" "+a.Name, b.Family+" "+b.Name)
 	})
 	return all, nil
-}
-
-// dumpAll is dump for every family.
-func dumpAll(conn *netlink.Conn, msg uint16, each func(family byte, a *netlink.AttributeDecoder)) error {
-	header := []byte{unix.NFPROTO_UNSPEC, unix.NFNETLINK_V0, 0, 0}
-	answers, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | msg),
-			Flags: netlink.Request | netlink.Dump,
-		},
-		Data: header,
-	})
-	if err != nil {
-		return err
-	}
-	for _, m := range answers {
-		if len(m.Data) < len(header) {
-			return fmt.Errorf("answer of %d bytes", len(m.Data))
-		}
-		a, err := netlink.NewAttributeDecoder(m.Data[len(header):])
-		if err != nil {
-			return err
-		}
-		a.ByteOrder = binary.BigEndian
-		each(m.Data[0], a)
-		if err := a.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 var familyNames = map[byte]string{
