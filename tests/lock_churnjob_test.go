@@ -58,7 +58,7 @@ func churnJob(args []string) error {
 		if err := c.round(round); err != nil {
 			return fmt.Errorf("round %d, after %d operations: %w", round, c.report.Ops, err)
 		}
-		if c.report.Ops%1000 == 0 {
+		if c.report.Ops >= churnSettle && c.report.Ops%churnEvery == 0 {
 			if err := c.sample(); err != nil {
 				return err
 			}
