@@ -1,6 +1,10 @@
 package rules
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+)
 
 // Rules are written in the order of design: loopback, carriers, names,
 // tunnels, link upkeep, what the user allowed, the end.
@@ -76,6 +80,10 @@ func (b *builder) allowedOut(c *Chain) {
 	for _, s := range b.AllowIn {
 		c.add("out-service-"+s.id(), "answers of an allowed service, to who asked first", Accept,
 			s.protos(), s.port(Src), CT{States: []CTState{CTEstablished}, Reply: true})
+		if s.Proto == endpoint.TCP {
+			c.add("out-hold-"+s.id(), "a reset would end sessions that nobody tracked before; they go on when the peer speaks", Drop,
+				s.protos(), s.port(Src), TCPMidstream{})
+		}
 	}
 }
 

@@ -47,6 +47,8 @@ type Packet struct {
 	// (measured on Linux 6.18): SrcPort, DstPort, Type and Code are those bytes.
 	Trailing bool
 
+	Midstream bool // a TCP segment that opens no connection
+
 	Socket bool // whether a socket made it; UID and Cgroup count only then
 	UID    uint32
 	Cgroup uint64 // id
@@ -207,6 +209,8 @@ func (t Table) holds(m Match, p Packet) bool {
 		return slices.Contains(m.Addrs, p.ARPFrom)
 	case ARPTarget:
 		return within(m.Prefixes, p.ARPTo)
+	case TCPMidstream:
+		return p.Proto == ProtoTCP && p.hasTransport() && p.Midstream
 	case TrailingFragment:
 		return p.is(m.IPv6) && p.Trailing
 	}

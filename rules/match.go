@@ -117,6 +117,10 @@ type (
 	// ARPSender compares the sender's protocol address of an ARP packet.
 	ARPSender struct{ Addrs []netip.Addr }
 
+	// TCPMidstream is a TCP segment that opens no connection: not SYN alone
+	// (RFC 9293). It needs an L4 match of TCP before it.
+	TCPMidstream struct{}
+
 	// TrailingFragment is a fragment that is not the first: it has no ports.
 	TrailingFragment struct{ IPv6 bool }
 )
@@ -170,4 +174,5 @@ func (DHCPForm) match()         {}
 func (ARPForm) match()          {}
 func (ARPSender) match()        {}
 func (ARPTarget) match()        {}
+func (TCPMidstream) match()     {}
 func (TrailingFragment) match() {}

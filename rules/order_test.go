@@ -25,7 +25,7 @@ var fullOrder = []stage{
 	{"guests", []string{"out-guest-"}},
 	{"servers in what follows", []string{"out-server"}},
 	{"LAN", []string{"out-lan"}},
-	{"services", []string{"out-service-"}},
+	{"services", []string{"out-service-", "out-hold-"}},
 	{"end", []string{"out-end"}},
 }
 

@@ -140,3 +140,8 @@ func alone(rs rules.Ruleset, keep func(rules.Chain) bool) rules.Ruleset {
 	}
 	return out
 }
+
+func midstream(p rules.Packet) rules.Packet {
+	p.Midstream = true
+	return p
+}

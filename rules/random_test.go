@@ -105,7 +105,7 @@ func (w world) packet(at rules.Policy) rules.Packet {
 	p := rules.Packet{
 		Path: rules.Path(w.IntN(4)), Src: w.addr(ipv6), Dst: w.addr(ipv6), Proto: one(w, worldProtos),
 		SrcPort: one(w, worldPorts), DstPort: one(w, worldPorts), Type: uint8(w.IntN(150)), Code: uint8(w.IntN(2)),
-		HopLimit: uint8(254 + w.IntN(2)), Length: uint16(70 + w.IntN(5)), Trailing: w.IntN(8) == 0, DHCPOp: uint8(w.IntN(3)),
+		HopLimit: uint8(254 + w.IntN(2)), Length: uint16(70 + w.IntN(5)), Trailing: w.IntN(8) == 0, DHCPOp: uint8(w.IntN(3)), Midstream: w.yes(),
 		Socket: w.yes(), UID: one(w, worldUIDs), Cgroup: uint64(6 + w.IntN(2)), Mark: uint32(w.IntN(5)),
 		State: rules.CTState(w.IntN(5)), Reply: w.yes(),
 		SrcReachableByIn: w.yes(), DstLocal: w.yes(), DstOnIn: w.yes(), SrcOnOut: w.yes(),

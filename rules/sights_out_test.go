@@ -115,6 +115,8 @@ func outSights() []sight {
 		{"allowing", "the port behind the range", reply(udp("eth0", "192.168.1.101:5011", "198.51.100.7:50000")), ended},
 		{"allowing", "a service's port by another protocol", reply(udp("eth0", "192.168.1.101:22", "198.51.100.7:50000")), ended},
 		{"allowing", "a flow that begins at a service's port", state(rules.CTNew, tcp("eth0", "192.168.1.101:22", "198.51.100.7:50000")), reset},
+		{"allowing", "a session's segment before tracking knew it", midstream(state(rules.CTNew, tcp("eth0", "192.168.1.101:22", "198.51.100.7:50000"))), "out-hold-tcp22: drop"},
+		{"allowing", "a segment of what began at a service's port", midstream(state(rules.CTEstablished, tcp("eth0", "192.168.1.101:22", "198.51.100.7:50000"))), "out-hold-tcp22: drop"},
 		{"allowing", "the same, answered", state(rules.CTEstablished, tcp("eth0", "192.168.1.101:22", "198.51.100.7:50000")), reset},
 	}
 }

@@ -143,6 +143,8 @@ func matchText(m Match, f Family) string {
 		return "arp saddr ip " + list(m.Addrs, netip.Addr.String)
 	case ARPTarget:
 		return "arp daddr ip " + list(m.Prefixes, prefixText)
+	case TCPMidstream:
+		return "tcp flags & (syn | ack) != syn"
 	case TrailingFragment:
 		if m.IPv6 {
 			return "frag frag-off != 0"

@@ -91,6 +91,7 @@ func kinds() map[string]struct {
 		"ARPForm":          {rules.ARPForm{}, at(network, 6, 2)},
 		"ARPSender":        {rules.ARPSender{Addrs: []netip.Addr{netip.MustParseAddr("10.8.0.2")}}, at(network, 14, 4)},
 		"ARPTarget":        {rules.ARPTarget{Prefixes: prefixes("10.0.0.0/8", "192.168.0.0/16")}, at(network, 24, 4)},
+		"TCPMidstream":     {rules.TCPMidstream{}, at(transport, 13, 1)},
 		"TrailingFragment": {rules.TrailingFragment{}, at(network, 6, 2)},
 		"TrailingFragment6": {rules.TrailingFragment{IPv6: true}, func(e expr.Any) bool {
 			x, ok := e.(*expr.Exthdr)

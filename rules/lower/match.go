@@ -18,6 +18,13 @@ const (
 	reg32 = unix.NFT_REG32_00
 )
 
+// The flags of a TCP header, and where they are (RFC 9293 section 3.1).
+const (
+	tcpFlagsOffset = 13
+	tcpSYN         = 0x02
+	tcpACK         = 0x10
+)
+
 // writer collects one rule's expressions. It remembers which family and
 // protocol the rule is bound to already, so that it asks once.
 type writer struct {
@@ -172,6 +179,10 @@ func (w *writer) match(m rules.Match) error {
 	case rules.ARPSender:
 		w.network(14, 4)
 		w.among(nftables.TypeIPAddr, values(m.Addrs, addrBytes))
+	case rules.TCPMidstream:
+		w.transport(tcpFlagsOffset, 1)
+		w.masked([]byte{tcpSYN | tcpACK})
+		w.differs([]byte{tcpSYN})
 	case rules.TrailingFragment:
 		w.trailingFragment(m.IPv6)
 	default:
