@@ -8,10 +8,11 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and a DHCP client.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox iptables-nft ufw dbus-daemon
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables \
+           openconnect vpnc-scripts libev4 libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox iptables-nft ufw dbus-daemon openconnect
 
-.PHONY: build deps firewalld demo test lint bench install uninstall clean
+.PHONY: build deps firewalld ocserv demo test lint bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
@@ -34,7 +35,14 @@ firewalld: deps
 	  { apt-get download -q firewalld python3-firewall || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q firewalld python3-firewall; }; } && \
 	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
 
-test: deps firewalld
+# The same for the tests' VPN server; its libraries are installed by deps.
+ocserv: deps
+	@[ -e .cache/ocserv/usr/sbin/ocserv ] || { rm -rf .cache/ocserv && mkdir -p .cache/ocserv/deb && cd .cache/ocserv/deb && \
+	  { apt-get download -q ocserv || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q ocserv; }; } && \
+	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
+	@PATH="$$PATH:/usr/sbin:/sbin" ldd .cache/ocserv/usr/sbin/ocserv | { ! grep "not found"; }
+
+test: deps firewalld ocserv
 	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./...
 
 lint:

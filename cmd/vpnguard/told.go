@@ -48,23 +48,18 @@ func withSockets(call hook.Call) hook.Call {
 	if err != nil || found.Match != owner.MatchFile {
 		return call
 	}
-	var ends []endpoint.Endpoint
-	add := func(e endpoint.Endpoint) {
-		if e.IsValid() && !slices.Contains(ends, e) {
-			ends = append(ends, e)
-		}
-	}
+	var tcp, udp []endpoint.Endpoint
 	for _, s := range found.Sockets {
-		if s.Remote.Addr().Unmap() != call.Server {
+		if s.Remote.Addr().Unmap() != call.Server || s.Remote.Port() == 0 {
 			continue
 		}
 		remote := netip.AddrPortFrom(call.Server, s.Remote.Port())
 		if s.Protocol == owner.TCP {
-			add(endpoint.Endpoint{Addr: remote, Proto: endpoint.TCP})
+			tcp = append(tcp, endpoint.Endpoint{Addr: remote, Proto: endpoint.TCP})
 		}
-		add(endpoint.Endpoint{Addr: remote, Proto: endpoint.UDP})
+		udp = append(udp, endpoint.Endpoint{Addr: remote, Proto: endpoint.UDP})
 	}
-	if len(ends) > 0 {
+	if ends := append(tcp, udp...); len(ends) > 0 {
 		call.Standard = ends
 	}
 	return call
