@@ -155,7 +155,7 @@ func TestEventOfEachClient(t *testing.T) {
 		want    string // event, cause
 	}{
 		{"openconnect", hook.CommandDown, "", "", "up "}, // the reason wins over the command
-		{"openconnect", hook.CommandUp, "", "reason=disconnect", "stop disconnect"},
+		{"openconnect", hook.CommandUp, "", "reason=disconnect", "restart disconnect"},
 		{"openconnect", hook.CommandUp, "", "reason=of-a-later-version", "ignore "},
 		{"openconnect", hook.CommandUp, "", "reason=attempt-reconnect", "restart attempt-reconnect"},
 		{"openconnect", hook.CommandUp, "", "reason=reconnect", "up "},

@@ -74,8 +74,6 @@ func stopSaid(client string, command hook.Command, environ, comm string) bool {
 	switch client {
 	case "openvpn":
 		return says("signal=sigterm", "signal=sigint")
-	case "openconnect", "vpnc":
-		return says("reason=disconnect")
 	case "networkmanager":
 		return says("NM_DISPATCHER_ACTION=vpn-pre-down", "NM_DISPATCHER_ACTION=pre-down")
 	case "ifupdown":
@@ -85,5 +83,5 @@ func stopSaid(client string, command hook.Command, environ, comm string) bool {
 	case "tinc":
 		return command == hook.CommandDown
 	}
-	return false // pppd, strongSwan and networkd-dispatcher never say it
+	return false // the others never say it
 }

@@ -47,7 +47,7 @@ var events = map[string]map[string]hook.Event{
 
 var vpncEvents = map[string]hook.Event{
 	"pre-init": hook.EventIgnore, "connect": hook.EventUp, "attempt-reconnect": hook.EventRestart,
-	"reconnect": hook.EventUp, "disconnect": hook.EventStop,
+	"reconnect": hook.EventUp, "disconnect": hook.EventRestart,
 }
 
 func checkAgainstName(t *testing.T, c captured, call hook.Call) {

@@ -14,9 +14,9 @@ import (
 
 // reasons are all values of `reason` (vpnc-scripts, 2022) and their events.
 //
-// `disconnect` is taken for the user's stop: SIGINT, SIGTERM and SIGHUP lead
-// there, but so do a server that ends the session and a reconnect that took too
-// long, and no variable tells them apart. The last one follows on
+// `disconnect` is no stop by anybody that is known: SIGINT, SIGTERM and SIGHUP
+// lead there, but so do a server that ends the session and a reconnect that
+// took too long, and no variable tells them apart. The last one follows on
 // `attempt-reconnect`: a caller that remembers the restart knows it.
 var reasons = map[string]Event{
 	"pre-init":               EventIgnore, // there is no device yet
@@ -25,7 +25,7 @@ var reasons = map[string]Event{
 	"attempt-reconnect":      EventRestart,
 	"post-attempt-reconnect": EventIgnore,
 	"reconnect":              EventUp,
-	"disconnect":             EventStop,
+	"disconnect":             EventRestart,
 	"post-disconnect":        EventIgnore,
 }
 
@@ -41,7 +41,7 @@ func recogniseVPNC(in input) (Call, bool) {
 		return Call{}, false // a variable of somebody else
 	}
 	c := Call{Event: event}
-	if event == EventStop || event == EventRestart {
+	if event == EventRestart {
 		c.Cause = reason
 	}
 	return c, true

@@ -21,23 +21,21 @@ import (
 const ocserv = "../.cache/ocserv/usr/sbin/ocserv"
 
 // serveCisco starts an ocserv.
-func (s *scene) serveCisco(srv openconnect.Server) (stop func()) {
+func (s *scene) serveCisco(srv openconnect.Server) (endSession func()) {
 	s.Helper()
 	program, err := filepath.Abs(ocserv)
 	if err != nil {
 		s.Fatal(err)
 	}
 	srv.Program = program
-	p, err := srv.Start(s.ctx, s.lab, s.pki)
-	if err != nil {
+	if _, err := srv.Start(s.ctx, s.lab, s.pki); err != nil {
 		s.Fatal(err)
 	}
 	return func() {
 		s.Helper()
-		if err := p.Signal(syscall.SIGKILL); err != nil {
+		if err := srv.EndSession(s.ctx, s.lab); err != nil {
 			s.Fatal(err)
 		}
-		<-p.Done()
 	}
 }
 
@@ -60,12 +58,18 @@ func (s *scene) ciscoPolicy(srv openconnect.Server) wire.Policy {
 	return s.lab.Policy(wire.Carrier{Remote: srv.Endpoint(), Proto: wire.TCP}, wire.Carrier{Remote: srv.Endpoint(), Proto: wire.UDP})
 }
 
-func TestOpenConnectWiredByInstallIsSealedAndItsStopRestores(t *testing.T) {
+// The user's stop looks like the server's, so that by itself it opens only where
+// the configuration trusts the server.
+func TestOpenConnectWiredByInstallIsSealedAndRestored(t *testing.T) {
 	for name, srv := range map[string]openconnect.Server{
 		"tls and dtls": {}, "tls alone": {NoUDP: true}, "another port": {Port: 4443}, "over IPv6": {Address: site.Server6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "")
+			trusted := srv.NoUDP
+			if trusted {
+				s.configure("open_on_server_stop = true\n")
+			}
 			s.serveCisco(srv)
 			unwired := s.snapshot()
 			s.must(0, "hooks", "install", "openconnect")
@@ -85,8 +89,13 @@ func TestOpenConnectWiredByInstallIsSealedAndItsStopRestores(t *testing.T) {
 			if code, err := client.Stop(s.ctx); err != nil || code != 0 {
 				t.Fatalf("the client ends with %d, %v\n%s", code, err, client.Log())
 			}
+			if !trusted {
+				s.state("connecting")
+				s.silent(s.lab.Client, s.user, probe.Order{Name: "udp-public", Carrier: srv.Endpoint()}, s.ciscoPolicy(srv))
+				s.must(0, "down", "--dev", "tun0")
+			}
 			s.restored(before)
-			s.must(0, "status")
+			s.state("open")
 			s.must(0, "hooks", "remove", "openconnect")
 			s.restored(unwired)
 		})
@@ -174,13 +183,14 @@ type outage struct {
 	*scene
 	srv    openconnect.Server
 	client *openconnect.Process
+	end    func() // by the server
 	order  probe.Order
 }
 
 func newOutage(t *testing.T, wired bool, args ...string) *outage {
 	t.Helper()
 	o := &outage{scene: newScene(t, ""), order: probe.Order{Name: "udp-public"}}
-	o.serveCisco(o.srv)
+	o.end = o.serveCisco(o.srv)
 	if wired {
 		o.must(0, "hooks", "install", "openconnect")
 	}
@@ -273,6 +283,34 @@ func TestOpenConnectThatGivesUpDoesNotOpen(t *testing.T) {
 			if !strings.Contains(o.client.Log(), "disconnect while reconnecting") {
 				t.Errorf("the client's log does not say why:\n%s", o.client.Log())
 			}
+			o.must(0, "down", "--dev", "tun0")
+			o.becomes("open")
+			o.shows(o.lab.Client, o.user, o.order, o.ciscoPolicy(o.srv))
+		})
+	}
+}
+
+// The server takes its leave, and the client ends as it would at the user's
+// stop.
+func TestServerThatEndsOpenConnectDoesNotOpen(t *testing.T) {
+	for _, wired := range []bool{false, true} {
+		t.Run(fmt.Sprintf("guard %v", wired), func(t *testing.T) {
+			o := newOutage(t, wired)
+			o.end()
+			select {
+			case <-o.client.Done():
+			case <-o.ctx.Done():
+				t.Fatalf("the client goes on:\n%s", o.client.Log())
+			}
+			if strings.Contains(o.client.Log(), "Failed to reconnect") {
+				t.Fatalf("the client was not told to end:\n%s", o.client.Log())
+			}
+			if !wired {
+				o.shows(o.lab.Client, o.user, o.order, o.ciscoPolicy(o.srv))
+				return
+			}
+			o.silent(o.lab.Client, o.user, o.order, o.ciscoPolicy(o.srv))
+			o.becomes("connecting")
 			o.must(0, "down", "--dev", "tun0")
 			o.becomes("open")
 			o.shows(o.lab.Client, o.user, o.order, o.ciscoPolicy(o.srv))

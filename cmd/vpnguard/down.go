@@ -58,8 +58,9 @@ func (c *downCommand) Run(ctx context.Context, w *world) error {
 	return err
 }
 
-// serverStops are ends of a client that its server can cause.
-var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-with-notification"}
+// serverStops are ends of a client that its server can cause, of some the user
+// as well.
+var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-with-notification", "disconnect"}
 
 // hookDown handles a client's `down`. A restart that cannot be noted is no
 // failure: the host stays closed, and a client whose hook fails would die

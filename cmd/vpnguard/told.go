@@ -79,8 +79,8 @@ func missing(r guard.Request, call hook.Call, byHand bool) error {
 
 // withRecord compares a client's `down` with what is recorded. known is false
 // for a call about no session of this client's: a wire, or a tunnel that was
-// ended before. A client that ends while it reconnects was not told to by
-// anybody that is known: its link or its server may have been jammed.
+// ended before. Who ended a client that reconnects is less known than even a
+// configuration that trusts its server allows: its link may have been jammed.
 func withRecord(g *host, call hook.Call) (_ hook.Call, known bool) {
 	if call.Client == "openvpn" {
 		return call, true // finds its session by its process

@@ -73,7 +73,8 @@ func openconnect(exe string) Wiring {
 		},
 		Notes: []string{
 			"These are read by /usr/share/vpnc-scripts/vpnc-script, for openconnect and vpnc alike; a script of your own calls `vpnguard up` itself, for every reason.",
-			"The server's port is taken from the client's sockets. OpenConnect says `disconnect` to your stop and to the server's end of the session alike: `vpnguard lock` keeps the host closed for both.",
+			"The server's port is taken from the client's sockets.",
+			"Your stop and the server's end of the session are both called `disconnect`, so neither opens the host: `vpnguard down --dev tun0` does, or open_on_server_stop = true in /etc/vpnguard/vpnguard.toml for both.",
 		},
 	}
 }
@@ -81,7 +82,7 @@ func openconnect(exe string) Wiring {
 func vpnc(exe string) Wiring {
 	w := openconnect(exe)
 	w.Notes = []string{
-		w.Notes[0],
+		w.Notes[0], w.Notes[2],
 		"vpnc needs `NAT Traversal Mode force-natt`: ESP without UDP has no port that could be told apart. Carriers are UDP 500 and 4500 of the gateway; for others give connect.d/vpnguard --endpoint ADDR:PORT/udp.",
 	}
 	return w

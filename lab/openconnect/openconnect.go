@@ -56,6 +56,13 @@ func (s Server) Start(ctx context.Context, l *lab.Lab, pki openvpn.PKI) (*daemon
 	return p, p.WaitLog(ctx, "sec-mod initialized", 1)
 }
 
+// EndSession lets the server, which runs, end the client's session.
+func (s Server) EndSession(ctx context.Context, l *lab.Lab) error {
+	occtl := filepath.Join(filepath.Dir(s.Program), "../bin/occtl")
+	_, err := l.Server.Run(ctx, occtl, "--socket-file", filepath.Join(l.Dir, "occtl.sock"), "disconnect", "user", "client")
+	return err
+}
+
 func (s Server) config(dir string, pki openvpn.PKI) string {
 	at := s.Endpoint()
 	b := &strings.Builder{}
@@ -66,7 +73,7 @@ func (s Server) config(dir string, pki openvpn.PKI) string {
 		fmt.Fprintf(b, "udp-port = %d\n", at.Port())
 	}
 	// The laboratory is the sandbox, and may have one uid.
-	fmt.Fprintf(b, "run-as-user = root\nrun-as-group = root\nisolate-workers = false\nsocket-file = %s\nuse-occtl = false\n", filepath.Join(dir, "ocserv.sock"))
+	fmt.Fprintf(b, "run-as-user = root\nrun-as-group = root\nisolate-workers = false\nsocket-file = %s\nuse-occtl = true\nocctl-socket-file = %s\n", filepath.Join(dir, "ocserv.sock"), filepath.Join(dir, "occtl.sock"))
 	b.WriteString("device = vpns\nipv4-network = 10.8.0.0/24\nipv6-network = fd00:8:0:0::/64\nipv6-subnet-prefix = 128\n")
 	b.WriteString("keepalive = 5\ndpd = 3\nmobile-dpd = 3\ntry-mtu-discovery = false\ncisco-client-compat = true\ncompression = false\nrekey-time = 172800\nmax-clients = 4\nmax-same-clients = 4\n")
 	routes := s.Split
