@@ -8,8 +8,9 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and DHCP clients.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables \
+           openconnect vpnc-scripts libev4 libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon openconnect
 
 PYTHON   = gi, dbus, nftables
 
@@ -18,7 +19,7 @@ vm-deps: PACKAGES = qemu-system-x86 debootstrap e2fsprogs
 vm-deps: NEEDED   = qemu-system-x86_64 debootstrap mkfs.ext4 debugfs
 vm-deps: PYTHON   = sys
 
-.PHONY: build deps vm-deps firewalld demo test vm-test lint bench install uninstall clean
+.PHONY: build deps vm-deps firewalld ocserv demo test vm-test lint bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
@@ -43,7 +44,14 @@ firewalld: deps
 	  { apt-get download -q firewalld python3-firewall || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q firewalld python3-firewall; }; } && \
 	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
 
-test: deps firewalld
+# The same for the tests' VPN server; its libraries are installed by deps.
+ocserv: deps
+	@[ -e .cache/ocserv/usr/sbin/ocserv ] || { rm -rf .cache/ocserv && mkdir -p .cache/ocserv/deb && cd .cache/ocserv/deb && \
+	  { apt-get download -q ocserv || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q ocserv; }; } && \
+	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
+	@PATH="$$PATH:/usr/sbin:/sbin" ldd .cache/ocserv/usr/sbin/ocserv | { ! grep "not found"; }
+
+test: deps firewalld ocserv
 	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./...
 
 # A booted Debian in an emulated machine that has a cable to the test and none

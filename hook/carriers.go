@@ -22,6 +22,9 @@ func (c Call) carriers() []endpoint.Endpoint {
 			add(e)
 		}
 	}
+	for _, e := range c.Standard {
+		add(e)
+	}
 	return list
 }
 

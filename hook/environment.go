@@ -68,3 +68,31 @@ func number(key, prefix string) (int, bool) {
 	n, err := strconv.ParseInt(s, 10, 32)
 	return int(n), err == nil
 }
+
+// numbersBetween returns all N, from 0 on and ascending, for which
+// prefix+N+suffix is set.
+func (e environment) numbersBetween(prefix, suffix string) []int {
+	var found []int
+	for key := range e {
+		head, ok := strings.CutSuffix(key, suffix)
+		if !ok {
+			continue
+		}
+		if n, ok := number(head, prefix); ok {
+			found = append(found, n)
+		} else if head == prefix+"0" {
+			found = append(found, 0)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// numbered returns the set keys prefix+N in the order of [environment.numbers].
+func (e environment) numbered(prefix string) []string {
+	var keys []string
+	for _, n := range e.numbers(prefix) {
+		keys = append(keys, prefix+strconv.Itoa(n))
+	}
+	return keys
+}

@@ -11,20 +11,26 @@ import (
 	"github.com/vpnguard/vpnguard/hook"
 )
 
-// FuzzParse holds for any input: no panic; a Call that checkCall accepts; an
-// event that must not fail does not; and never a stop without a local signal.
+// FuzzParse holds for any input of any client: no panic; a Call that checkCall
+// accepts; an event that must not fail does not; and never a stop without what
+// says so in that client's contract. The seeds are all clients' captures.
 func FuzzParse(f *testing.F) {
-	paths, err := filepath.Glob("testdata/openvpn/*.txtar")
+	comms := map[string]string{}
+	for _, c := range captures {
+		comms[c.client] = c.comm
+	}
+	paths, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, path := range paths {
+		comm := comms[filepath.Base(filepath.Dir(path))]
 		a, err := txtar.ParseFile(path)
 		if err != nil {
 			f.Fatal(err)
 		}
 		for i := 0; i+1 < len(a.Files) && i < 8; i += 2 {
-			f.Add(i%4 == 0, string(a.Files[i+1].Data), string(a.Files[i].Data), "openvpn")
+			f.Add(i%4 == 0, string(a.Files[i+1].Data), string(a.Files[i].Data), comm)
 		}
 	}
 	f.Fuzz(func(t *testing.T, down bool, environ, args, comm string) {
@@ -49,13 +55,33 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkCall(t, c)
-		if c.Event == hook.EventStop {
-			for _, s := range []string{"sigterm", "sigint"} {
-				if strings.Contains("\n"+environ+"\n", "\nsignal="+s+"\n") {
-					return
-				}
-			}
-			t.Error("a stop without a local signal")
+		if c.Event == hook.EventStop && !stopSaid(c.Client, command, environ, comm) {
+			t.Errorf("a stop of %s that nothing says", c.Client)
 		}
 	})
+}
+
+// stopSaid looks for the words of a stop as a reader of the contracts would.
+func stopSaid(client string, command hook.Command, environ, comm string) bool {
+	says := func(lines ...string) bool {
+		for _, l := range lines {
+			if strings.Contains("\n"+environ+"\n", "\n"+l+"\n") {
+				return true
+			}
+		}
+		return false
+	}
+	switch client {
+	case "openvpn":
+		return says("signal=sigterm", "signal=sigint")
+	case "networkmanager":
+		return says("NM_DISPATCHER_ACTION=vpn-pre-down", "NM_DISPATCHER_ACTION=pre-down")
+	case "ifupdown":
+		return says("PHASE=post-down")
+	case "wg-quick":
+		return command == hook.CommandDown && strings.HasSuffix(comm, "wg-quick")
+	case "tinc":
+		return command == hook.CommandDown
+	}
+	return false // the others never say it
 }

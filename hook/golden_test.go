@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,8 +18,11 @@ import (
 	"github.com/vpnguard/vpnguard/hook"
 )
 
-// The archives in testdata/openvpn hold what OpenVPN 2.6.14 really passed,
-// one archive a case, and what Parse has to make of it:
+// The archives in testdata hold what real clients passed (OpenVPN 2.6.14,
+// OpenConnect 9.01, vpnc 0.5.3, wireguard-tools 1.0.20210914, ppp 2.4.9,
+// NetworkManager 1.42.4, strongSwan 5.9.8, ifupdown 0.8.41, networkd-dispatcher
+// 2.2.3, tinc 1.0.36), a directory a client, an archive a case, and what Parse
+// has to make of it:
 //
 //	NN-hook.args  one argument a line
 //	NN-hook.env   one KEY=VALUE a line; in values \n and \\ are escaped
@@ -33,21 +37,53 @@ var (
 	fixtures = flag.String("fixtures", "", "rebuild the archives from the captures in this directory")
 )
 
-func TestGoldenCapturesOfOpenVPN(t *testing.T) {
+// captures are the clients with how many cases and calls each has, and who the
+// hook's parent is: a shell that only runs the hook is left out.
+var captures = []struct {
+	client       string
+	cases, calls int
+	comm         string
+}{
+	{"openvpn", 59, 377, ""}, // the environment is enough
+	{"openconnect", 21, 131, ""},
+	{"vpnc", 1, 3, "vpnc"},
+	{"wg-quick", 13, 56, "wg-quick"},
+	{"pppd", 9, 39, ""},
+	{"networkmanager", 9, 56, "nm-dispatcher"},
+	{"strongswan", 8, 32, "charon-systemd"},
+	{"ifupdown", 4, 16, "ifup"},
+	{"networkd-dispatcher", 1, 6, "networkd-dispat"},
+	{"tinc", 2, 11, "tincd"},
+}
+
+func TestGoldenCapturesOfEveryClient(t *testing.T) {
 	if *fixtures != "" {
 		buildArchives(t, *fixtures)
 	}
-	paths, err := filepath.Glob("testdata/openvpn/*.txtar")
-	if err != nil || len(paths) != 59 {
-		t.Fatalf("found %d archives, want 59 (%v)", len(paths), err)
+	all := 0
+	for _, client := range captures {
+		paths, err := filepath.Glob("testdata/" + client.client + "/*.txtar")
+		if err != nil || len(paths) != client.cases {
+			t.Fatalf("%s: found %d archives, want %d (%v)", client.client, len(paths), client.cases, err)
+		}
+		calls := 0
+		for _, path := range paths {
+			t.Run(client.client+"/"+strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+				calls += replay(t, client.client, client.comm, path)
+			})
+		}
+		if calls != client.calls {
+			t.Errorf("%s: %d calls, want %d", client.client, calls, client.calls)
+		}
+		all += calls
 	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { replay(t, path) })
+	if all != 727 {
+		t.Errorf("%d calls, want the 727 that were captured", all)
 	}
 }
 
 // replay parses every call of a case in its order and compares all Calls.
-func replay(t *testing.T, path string) {
+func replay(t *testing.T, client, comm, path string) int {
 	a, err := txtar.ParseFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -55,9 +91,14 @@ func replay(t *testing.T, path string) {
 	var got strings.Builder
 	calls := callsOf(t, a)
 	for _, c := range calls {
-		call, err := c.parse()
+		c.client = client
+		call, err := c.parse(comm)
 		fmt.Fprintf(&got, "%s\n%s", c.name, describe(call, err))
-		checkAgainstSequence(t, c, call, err)
+		if client == "openvpn" {
+			checkAgainstSequence(t, c, call, err)
+		} else {
+			checkAgainstName(t, c, call)
+		}
 		if err == nil {
 			checkCall(t, call)
 		}
@@ -67,11 +108,12 @@ func replay(t *testing.T, path string) {
 		if err := os.WriteFile(path, txtar.Format(a), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return
+		return len(calls)
 	}
 	if diff := cmp.Diff(string(file(t, a, "want")), got.String()); diff != "" {
 		t.Errorf("calls differ (-want +got):\n%s", diff)
 	}
+	return len(calls)
 }
 
 // describe writes a Call so that a human can check it; what is zero is left out.
@@ -83,6 +125,7 @@ func describe(c hook.Call, err error) string {
 		}
 	}
 	line("event", c.Event, false)
+	line("any device", c.AnyDevice, !c.AnyDevice)
 	line("cause", c.Cause, c.Cause == "")
 	if err != nil {
 		line("error", err, false)
@@ -96,6 +139,7 @@ func describe(c hook.Call, err error) string {
 	if c.Peer.IsValid() {
 		fmt.Fprintf(&b, "  %-10s %v\n", "peer", c.Peer)
 	}
+	line("server", c.Server, !c.Server.IsValid())
 	for _, e := range c.Carriers() {
 		fmt.Fprintf(&b, "  %-10s %v\n", "carrier", e)
 	}
@@ -120,20 +164,21 @@ func describe(c hook.Call, err error) string {
 
 // captured is one call of a case.
 type captured struct {
-	name  string // NN-hook
-	facts string // the last column of sequences.tsv
-	env   []string
-	args  []string
+	client string
+	name   string // NN-hook
+	facts  string // the last column of sequences.tsv
+	env    []string
+	args   []string
 }
 
 func (c captured) hook() string { return c.name[3:] }
 
-func (c captured) parse() (hook.Call, error) {
+func (c captured) parse(comm string) (hook.Call, error) {
 	command := hook.CommandUp
 	if strings.HasSuffix(c.hook(), "down") {
 		command = hook.CommandDown
 	}
-	return hook.Parse(command, c.env, c.args, hook.Parent{})
+	return hook.Parse(command, c.env, c.args, hook.Parent{Comm: comm})
 }
 
 func callsOf(t *testing.T, a *txtar.Archive) []captured {
@@ -221,6 +266,9 @@ func setFile(a *txtar.Archive, name string, data []byte) {
 	a.Files = append(a.Files, txtar.File{Name: name, Data: data})
 }
 
+// capture is CASE.NN-hook.{args,env}; a case may hold dots.
+var capture = regexp.MustCompile(`^(.+)\.(\d\d-.+\.(?:args|env))$`)
+
 // buildArchives packs CASE.NN-hook.{args,env} of dir. It keeps want parts.
 func buildArchives(t *testing.T, dir string) {
 	t.Helper()
@@ -234,10 +282,11 @@ func buildArchives(t *testing.T, dir string) {
 	}
 	archives := map[string]*txtar.Archive{}
 	for _, path := range paths {
-		name, part, _ := strings.Cut(filepath.Base(path), ".")
-		if strings.HasSuffix(part, ".state.json") {
+		m := capture.FindStringSubmatch(filepath.Base(path))
+		if m == nil {
 			continue
 		}
+		name, part := m[1], m[2]
 		if archives[name] == nil {
 			archives[name] = &txtar.Archive{}
 		}
@@ -248,7 +297,7 @@ func buildArchives(t *testing.T, dir string) {
 		setFile(archives[name], part, data)
 	}
 	for name, a := range archives {
-		path := filepath.Join("testdata", "openvpn", name+".txtar")
+		path := filepath.Join("testdata", filepath.Base(dir), name+".txtar")
 		var sequence bytes.Buffer
 		for l := range strings.Lines(string(sequences)) {
 			if strings.HasPrefix(l, filepath.Base(dir)+"\t"+name+"\t") {

@@ -41,6 +41,44 @@ func TestNoShellTextFromHostileServersInAnyField(t *testing.T) {
 	}
 }
 
+// The other clients' hostile captures: what their servers, their peers and the
+// local network chose. None of it is in any field, whatever the event.
+func TestNoShellTextFromOtherHostileCapturesInAnyField(t *testing.T) {
+	for _, h := range []struct{ client, path, holds string }{
+		{"openconnect", "openconnect/hostile-server", "$(touch"},
+		{"pppd", "pppd/pty-replacedefault", "$(id)"},
+		{"networkmanager", "networkmanager/ethernet-dhcp-hostile", ";id"},
+		{"strongswan", "strongswan/ikev2-dns-handler", "`id`"},
+	} {
+		a, err := txtar.ParseFile("testdata/" + h.path + ".txtar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hostile, refused := false, 0
+		for _, c := range callsOf(t, a) {
+			hostile = hostile || strings.Contains(strings.Join(append(c.env, c.args...), " "), h.holds)
+			for _, command := range []hook.Command{hook.CommandUp, hook.CommandDown} {
+				call, err := hook.Parse(command, c.env, c.args, hook.Parent{})
+				if text := fmt.Sprintf("%+v", call); strings.ContainsAny(text, "$`;&|<>()'\"\\!?*~#\n") || !ascii(text) {
+					t.Errorf("%s %s: %s (%v)", h.path, c.name, text, err)
+				}
+				if call.Client != h.client {
+					t.Errorf("%s %s: client %q", h.path, c.name, call.Client)
+				}
+				if err != nil {
+					refused++
+				}
+			}
+		}
+		if !hostile {
+			t.Errorf("%s holds nothing hostile", h.path)
+		}
+		if (refused > 0) != (h.client == "openconnect") {
+			t.Errorf("%s: %d calls are refused", h.path, refused)
+		}
+	}
+}
+
 func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
 }

@@ -8,14 +8,6 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 )
 
-// openvpn is a recognised call of OpenVPN 2.6, as far as its kind goes.
-type openvpn struct {
-	event   Event
-	cause   string
-	argDev  string // from the arguments, "" if they hold none
-	interim bool   // the same
-}
-
 // scriptTypes are all values of script_type (openvpn(8), 2.6; dns-updown: 2.7).
 var scriptTypes = []string{
 	"up", "down", "ipchange", "route-up", "route-pre-down", "tls-verify",
@@ -28,36 +20,32 @@ var scriptTypes = []string{
 // its own orders to halt, and pushed inactive and ping-exit, the same name.
 var stopSignals = []string{"sigterm", "sigint"}
 
-func recogniseOpenVPN(command Command, env environment, args []string, parent Parent) (openvpn, bool) {
-	var o openvpn
-	dev, interim, ownArgs := openvpnArgs(args)
-	o.argDev, o.interim = dev, interim || env["script_context"] == "restart"
-
-	kind, typed := env["script_type"]
+func recogniseOpenVPN(in input) (Call, bool) {
+	_, interim, ownArgs := openvpnArgs(in.args)
+	c := Call{Interim: interim || in.env["script_context"] == "restart"}
+	kind, typed := in.env["script_type"]
 	switch {
 	case slices.Contains(scriptTypes, kind):
-	case typed && env.has("daemon_pid"):
+	case typed && in.env.has("daemon_pid"):
 		// A type of a later version.
-	case ownArgs && command == CommandDown:
+	case ownArgs && in.command == CommandDown:
 		// A wrapper cleaned the environment (sudo): the cause is lost.
 		kind = "down"
 	case ownArgs:
 		kind = "up"
-	case command == CommandDown && (parent.Comm == "openvpn" || frozen(env)):
+	case in.command == CommandDown && (in.parent.Comm == "openvpn" || frozen(in.env)):
 		// The down-root plugin: own arguments only, environment of the start,
 		// so that a signal in it is not the one of now.
-		kind, o.interim = "down", false
-		o.event, o.cause = EventRestart, "unknown"
-		return o, true
+		return Call{Event: EventRestart, Cause: "unknown"}, true
 	default:
-		return o, false
+		return c, false
 	}
-	signal, signalled := env["signal"]
+	signal, signalled := in.env["signal"]
 	if signalled || kind == "down" {
-		o.cause = parseCause(signal)
+		c.Cause = parseCause(signal)
 	}
-	o.event = o.classify(kind, signal)
-	return o, true
+	c.Event = classifyOpenVPN(kind, signal, c.Interim)
+	return c, true
 }
 
 // frozen recognises the environment that the down-root plugin copied when
@@ -88,7 +76,7 @@ func addrOrEmpty(s string) bool {
 	return s == "" || err == nil
 }
 
-func (o openvpn) classify(kind, signal string) Event {
+func classifyOpenVPN(kind, signal string, interim bool) Event {
 	switch kind {
 	case "up":
 		return EventUp
@@ -98,7 +86,7 @@ func (o openvpn) classify(kind, signal string) Event {
 		return EventRoutes
 	case "down":
 		// A kept device means that the client goes on, whatever the signal.
-		if slices.Contains(stopSignals, signal) && !o.interim {
+		if slices.Contains(stopSignals, signal) && !interim {
 			return EventStop
 		}
 		return EventRestart

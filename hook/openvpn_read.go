@@ -11,39 +11,31 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 )
 
-// read fills a Call from the variables of openvpn(8), "Environmental
-// Variables".
-func (o openvpn) read(env environment) (Call, error) {
-	head := Call{Client: "openvpn", Event: o.event, Cause: o.cause}
-	r := &reader{env: env, strict: o.event.seals()}
-	c := head
-	c.Interim = o.interim
-	c.Dev = o.readDev(r)
+// readOpenVPN takes the variables of openvpn(8), "Environmental Variables".
+func readOpenVPN(r *reader, in input, c *Call) {
+	c.Dev = readDev(r, in, c.Event)
 	c.PID, _ = read(r, "daemon_pid", intIn(1, 1<<22))
 	c.ConfigFile, _ = read(r, "config", parsePath)
 	c.MTU, _ = read(r, "tun_mtu", intIn(68, 65535))
-	c.Peer = readPeer(r, o.event)
+	c.Peer = readPeer(r, c.Event)
 	c.Remotes, c.Proxies = readRemotes(r)
 	c.Addresses = readAddresses(r)
-	readNames(r, &c)
+	readNames(r, c)
 	c.Routes = readRoutes(r, c.Peer.Addr())
 	c.Redirect = readRedirect(r, c.Routes)
-	if r.err != nil {
-		return head, r.err
-	}
-	return c, nil
 }
 
-func (o openvpn) readDev(r *reader) string {
+func readDev(r *reader, in input, event Event) string {
 	name, ok := read(r, "dev", endpoint.ParseIfName)
+	argDev, _, _ := openvpnArgs(in.args)
 	switch {
 	case !ok && !r.env.has("dev"):
-		name = endpoint.IfName(o.argDev)
+		name = endpoint.IfName(argDev)
 		// At `ipchange` there is no device yet.
-		if name == "" && o.event != EventEndpoint {
+		if name == "" && event != EventEndpoint {
 			r.fail("dev", "", "not set")
 		}
-	case ok && o.argDev != "" && o.argDev != name.String():
+	case ok && argDev != "" && argDev != name.String():
 		r.fail("dev", name.String(), "another device than in the arguments")
 	}
 	return name.String()
@@ -102,6 +94,9 @@ func readAddresses(r *reader) []netip.Prefix {
 	}
 	return list
 }
+
+// single is the link that holds nobody else.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func parseIPv4(s string) (netip.Addr, error) {
 	addr, err := endpoint.ParseAddr(s)

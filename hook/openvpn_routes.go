@@ -104,6 +104,14 @@ func parseNetwork4(s string) (netip.Addr, error) {
 	return addr, nil
 }
 
+func parseNetwork6(s string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(s)
+	if err != nil || !addr.Is6() || addr.Is4In6() || addr.Zone() != "" {
+		return netip.Addr{}, errors.New("not an IPv6 network")
+	}
+	return addr, nil
+}
+
 func parsePrefix6(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil || !p.Addr().Is6() || p.Addr().Is4In6() {

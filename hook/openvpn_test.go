@@ -183,7 +183,11 @@ func TestArgumentsTellWhereTheEnvironmentWasCleaned(t *testing.T) {
 func TestStrangersAreNotAHook(t *testing.T) {
 	for name, environ := range map[string][]string{
 		"nothing":        nil,
-		"vpnc":           {"reason=connect", "TUNDEV=tun0", "VPNGATEWAY=203.0.113.5"},
+		"reason":         {"reason=connect"},
+		"interface":      {"IFACE=tun0", "INTERFACE=tun0", "NAME=x", "DEVICE=x"},
+		"pppd's name":    {"IFNAME=ppp0", "IPLOCAL=192.0.2.1"},
+		"pluto's verb":   {"PLUTO_VERB=up-client"},
+		"networkd":       {"IFACE=tun0", "STATE=routable"},
 		"script_type":    {"script_type=mine"},
 		"not assignment": {"script_type", "=up"},
 		"a user's own":   {"dev=tun0", "config=x", "remote_1=203.0.113.5"},

@@ -3,6 +3,7 @@ package hook
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Limits keep a server from filling rules and resolver files. Each is far
@@ -12,6 +13,7 @@ const (
 	maxDomains   = 256
 	maxRoutes    = 4096
 	maxRemotes   = 1024
+	maxAddresses = 64
 )
 
 // ValueError is a value from the client that cannot be used.
@@ -78,4 +80,18 @@ func put[T comparable](r *reader, list []T, v T, limit int, name string) []T {
 		return list
 	}
 	return append(list, v)
+}
+
+// value parses one of the values that a variable holds.
+func value[T any](r *reader, name, s string, parse func(string) (T, error)) (T, bool) {
+	v, err := parse(s)
+	if err != nil {
+		r.fail(name, s, err.Error())
+	}
+	return v, err == nil
+}
+
+// fields splits a variable at a separator, leaving out what is empty.
+func (r *reader) fields(name, separator string) []string {
+	return slices.DeleteFunc(strings.Split(r.env[name], separator), func(s string) bool { return s == "" })
 }

@@ -110,3 +110,7 @@ func splitArgs(args []string) [][]string {
 	}
 	return options
 }
+
+// OpenVPNWords splits a line of OpenVPN's configuration, or a command in it,
+// into words.
+func OpenVPNWords(line string) ([]string, error) { return splitLine(line) }

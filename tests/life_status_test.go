@@ -14,11 +14,11 @@ type view struct {
 	Drift    []string
 	Notes    []string
 	Sessions []struct {
-		ID, Dev, Profile string
-		PID              int
-		Up               bool
-		Endpoints        []string
-		Owner            struct{ UIDs []int }
+		ID, Client, Dev, Profile string
+		PID                      int
+		Up                       bool
+		Endpoints                []string
+		Owner                    struct{ UIDs []int }
 	}
 	Counters []struct {
 		Chain, Rule string

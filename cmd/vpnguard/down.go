@@ -42,6 +42,9 @@ func (c *downCommand) Run(ctx context.Context, w *world) error {
 	}
 	defer done()
 	if !byHand {
+		if c.Dev != "" && call.AnyDevice && call.Dev != c.Dev.String() {
+			return nil
+		}
 		if c.Dev != "" {
 			call.Dev = c.Dev.String()
 		}
@@ -55,14 +58,19 @@ func (c *downCommand) Run(ctx context.Context, w *world) error {
 	return err
 }
 
-// serverStops are ends of a client that its server can cause.
-var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-with-notification"}
+// serverStops are ends of a client that its server can cause, of some the user
+// as well.
+var serverStops = []string{"server-pushed-halt", "inactive", "ping-exit", "exit-with-notification", "disconnect"}
 
 // hookDown handles a client's `down`. A restart that cannot be noted is no
 // failure: the host stays closed, and a client whose hook fails would die
 // instead of coming back.
 func (w *world) hookDown(ctx context.Context, g *host, conf config.Config, call hook.Call) error {
 	sel := guard.Selection{Dev: call.Dev, PID: clientPID(call)}
+	call, known := withRecord(g, call)
+	if !known {
+		return nil
+	}
 	stop := call.Event == hook.EventStop || conf.OpenOnServerStop && slices.Contains(serverStops, call.Cause)
 	switch {
 	case call.Event == hook.EventIgnore:

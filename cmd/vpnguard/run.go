@@ -33,6 +33,7 @@ type commands struct {
 	Rules   rulesCommand   `cmd:"" help:"Print the rules in force as text that nft -f accepts."`
 	Watch   watchCommand   `cmd:"" help:"Guard: own the tables, heal what others change, work for hooks."`
 	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`
+	Hooks   hooksCommand   `cmd:"" help:"Wire a VPN client to vpnguard."`
 	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

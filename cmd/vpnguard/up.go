@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
-	"github.com/vpnguard/vpnguard/owner"
 	"github.com/vpnguard/vpnguard/rules"
 )
 
@@ -54,6 +52,13 @@ func (c *upCommand) Run(ctx context.Context, w *world) error {
 	}
 	defer done()
 	if !byHand {
+		if !c.concerns(g, call) {
+			return nil
+		}
+		if call.Dev == "" {
+			call.Dev = c.Dev.String()
+		}
+		call = withSockets(call)
 		switch call.Event {
 		case hook.EventIgnore:
 			return nil
@@ -96,7 +101,7 @@ func noFlag(args []string) error {
 // request joins flags, environment and configuration, in this order of strength.
 func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (guard.Request, error) {
 	r := guard.Request{
-		Client: call.Client, Dev: call.Dev, Split: call.Redirect == hook.RedirectNone && call.Event == hook.EventRoutes,
+		Client: call.Client, Dev: call.Dev, Split: call.Splits(),
 		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
 		Settings: settings(conf), Bootstrap: conf.BootstrapDNS, ResolveTimeout: conf.ResolveTimeout,
 	}
@@ -141,6 +146,9 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 		r.Names = append(r.Names, conf.Endpoints...)
 	}
 	r.Names, r.Endpoints = literals(r.Names, r.Endpoints)
+	if err := missing(r, call, byHand); err != nil {
+		return r, err
+	}
 	var err error
 	r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf)
 	return r, err
@@ -193,22 +201,4 @@ func firstNonEmpty[T any](lists ...[]T) []T {
 		}
 	}
 	return nil
-}
-
-// parent is what is known of the process that called.
-func parent() hook.Parent {
-	p, err := owner.Discover(os.Getppid(), "")
-	if err != nil {
-		return hook.Parent{}
-	}
-	return hook.Parent{Comm: p.Comm}
-}
-
-// clientPID is the client's process id: the one that it told, or, if that is
-// none of this host's processes, the calling process.
-func clientPID(call hook.Call) int {
-	if _, err := owner.Discover(call.PID, ""); call.PID > 0 && err == nil {
-		return call.PID
-	}
-	return os.Getppid()
 }

@@ -132,7 +132,7 @@ func TestAClientFailsOverToTheSecondServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(client.Log(), "203.0.113.11:1194") {
-		t.Errorf("not by the second server:\n%s", client.tail())
+		t.Errorf("not by the second server:\n%s", client.Tail())
 	}
 	if err := l.TunnelWorks(ctx, user(), site.Server, site.Server6); err != nil {
 		t.Fatal(err)

@@ -11,9 +11,12 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // PKI is a directory with ca.crt and the .crt and .key of server and client.
@@ -43,6 +46,12 @@ func (p PKI) fill() error {
 		leaf := template(name)
 		leaf.KeyUsage = x509.KeyUsageDigitalSignature
 		leaf.ExtKeyUsage = []x509.ExtKeyUsage{use}
+		if name == "server" {
+			// OpenConnect compares the address that it was given.
+			for _, a := range []netip.Addr{site.Server, site.ServerTwo, site.Server6, site.ServerTwo6} {
+				leaf.IPAddresses = append(leaf.IPAddresses, a.AsSlice())
+			}
+		}
 		if _, err := p.issue(name, leaf, ca, caKey); err != nil {
 			return err
 		}

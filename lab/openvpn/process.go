@@ -4,67 +4,25 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/vpnguard/vpnguard/lab"
+	"github.com/vpnguard/vpnguard/lab/daemon"
 )
 
-// A Process is a running openvpn. It ends with the context it was started
-// with, killed, so without its hooks; send SIGTERM first for a clean stop.
-type Process struct {
-	LogFile string
-
-	name string
-	cmd  *exec.Cmd
-	done chan struct{}
-}
+// A Process is a running openvpn.
+type Process struct{ *daemon.Process }
 
 func start(ctx context.Context, l *lab.Lab, node *lab.Node, name, config string) (*Process, error) {
 	file := filepath.Join(l.Dir, name+".conf")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, fmt.Errorf("write the configuration of %q: %w", name, err)
 	}
-	p := &Process{LogFile: filepath.Join(l.Dir, name+".log"), name: name, done: make(chan struct{})}
-	// Appended to, so that a restart in a test keeps the story.
-	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o644)
+	p, err := daemon.Start(ctx, l, node, name, "openvpn", "--config", file)
 	if err != nil {
-		return nil, fmt.Errorf("open the log of %q: %w", name, err)
+		return nil, err
 	}
-	defer log.Close()
-	p.cmd = node.Command(ctx, "openvpn", "--config", file)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %q: %w", name, err)
-	}
-	go func() {
-		_ = p.cmd.Wait()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// PID is the process id of openvpn itself.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
-// Signal sends a signal to openvpn alone.
-func (p *Process) Signal(s syscall.Signal) error {
-	if err := p.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("send %v to openvpn %q: %w", s, p.name, err)
-	}
-	return nil
-}
-
-// Log is what openvpn has said so far.
-func (p *Process) Log() string {
-	text, err := os.ReadFile(p.LogFile)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
+	return &Process{p}, nil
 }
 
 // Completed is the line that openvpn logs when a tunnel is up, again after
@@ -73,55 +31,3 @@ const Completed = "Initialization Sequence Completed"
 
 // WaitUp waits until the tunnel has come up for the n-th time.
 func (p *Process) WaitUp(ctx context.Context, n int) error { return p.WaitLog(ctx, Completed, n) }
-
-// WaitLog waits until the log has text n times. It fails with the end of the
-// log if openvpn ends first.
-func (p *Process) WaitLog(ctx context.Context, text string, n int) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ended := false
-		select {
-		case <-p.done:
-			ended = true
-		default:
-		}
-		if strings.Count(p.Log(), text) >= n {
-			return nil
-		}
-		if ended {
-			return fmt.Errorf("wait for %q in the log of openvpn %q: it ended with %v:\n%s", text, p.name, p.cmd.ProcessState, p.tail())
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %q in the log of openvpn %q: %w:\n%s", text, p.name, ctx.Err(), p.tail())
-		case <-tick.C:
-		}
-	}
-}
-
-func (p *Process) tail() string {
-	lines := strings.Split(strings.TrimSpace(p.Log()), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
-}
-
-// Done is closed when openvpn has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
-// Wait waits for the end and returns the exit code, -1 if a signal ended it.
-func (p *Process) Wait(ctx context.Context) (int, error) {
-	select {
-	case <-p.done:
-		return p.cmd.ProcessState.ExitCode(), nil
-	case <-ctx.Done():
-		return 0, fmt.Errorf("wait for the end of openvpn %q: %w", p.name, ctx.Err())
-	}
-}
-
-// Stop sends SIGTERM and waits for the end.
-func (p *Process) Stop(ctx context.Context) (int, error) {
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		return 0, err
-	}
-	return p.Wait(ctx)
-}
