@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
+	"github.com/vpnguard/vpnguard/sysctl"
 )
 
 // apply carries a plan out. It records first, closes second, and only then
@@ -31,7 +32,14 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		return before, g.undo(before, found, err)
 	}
 	fault.Point("up.closed")
-	_, skipped, err := g.Knobs.Apply(p.Changes)
+	rec.Fingerprints = listing.Fingerprints()
+	return g.harden(rec, p.Changes)
+}
+
+// harden turns knobs that are recorded, under rules that are in force, and
+// records the end.
+func (g *Guard) harden(rec Record, changes []sysctl.Change) (Record, error) {
+	_, skipped, err := g.Knobs.Apply(changes)
 	for _, s := range skipped {
 		rec.Skipped = append(rec.Skipped, fmt.Sprintf("%s stays %d: %v", s.Knob, s.Old, s.Err))
 	}
@@ -43,7 +51,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 		}
 	}
 	fault.Point("up.hardened")
-	rec.Phase, rec.Fingerprints = Steady, listing.Fingerprints()
+	rec.Phase, rec.Problem = Steady, ""
 	if err != nil {
 		rec.Problem = err.Error()
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
+	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
 
@@ -108,6 +109,9 @@ func (g *Guard) Restart(ctx context.Context, sel Selection) (res Result, err err
 // to another client by the time that its `down` runs.
 func (g *Guard) choose(r Record, sel Selection) ([]string, error) {
 	devs, err := g.chosen(r, sel)
+	if err == nil && sel.Allowed != nil && len(devs) == 0 {
+		return nil, unchanged(fmt.Errorf("no session is recorded, and what else there is only root may change: %w", os.ErrPermission))
+	}
 	for _, s := range r.Sessions {
 		if sel.Allowed != nil && slices.Contains(devs, s.Dev) && !sel.Allowed(s) {
 			return nil, notTheirs(s)
@@ -166,6 +170,11 @@ const (
 // before the last one is closed. Sysctls that could not be restored stay
 // recorded, so that the next call can try again.
 func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err error) {
+	// Before anything is turned back: a guardian that starts or ends has the
+	// tables for a moment, and the caller tries again.
+	if have, err := g.Filter.List(); err == nil && have.Others {
+		return nil, &StateError{nft.ErrOwned, "the host is as it was: closed"}
+	}
 	rec.Phase = Removing
 	if err := g.Journal.Save(rec); err != nil {
 		return nil, &StateError{fmt.Errorf("record the change: %w", err), "the host is as it was: closed"}

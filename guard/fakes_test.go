@@ -60,7 +60,8 @@ func newHost(t *testing.T) *host {
 	h.knobs.root, h.knobs.off = t.TempDir(), map[string]int{}
 	h.knobs.make("all", "eth0", "tun0", "tun1", "tun2", "tun3")
 	h.Guard = &Guard{Filter: &h.filter, Knobs: &h.knobs, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
-		Resolver: fakeResolver{}, Now: func() time.Time { return time.Unix(1800000000, 0).UTC() }}
+		Resolver: fakeResolver{}, Now: func() time.Time { return time.Unix(1800000000, 0).UTC() },
+		Uptime: func() time.Duration { return time.Hour }}
 	return h
 }
 

@@ -88,7 +88,8 @@ type Guard struct {
 	Clients  Clients
 	Resolver Resolver
 	Now      func() time.Time
-	NetNS    uint64 // inode number of the network namespace that all of these act on
+	Uptime   func() time.Duration // since boot, sleep included; nobody can set it
+	NetNS    uint64               // inode number of the network namespace that all of these act on
 }
 
 // lockTimeout bounds how long a call waits for another one: a client stands

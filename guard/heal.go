@@ -15,7 +15,8 @@ import (
 type Healed struct {
 	State State
 	Drift []string      // what was not as recorded, a sentence each
-	Done  bool          // rules and sysctls were put in force anew
+	Done  bool          // something was put right
+	Rules bool          // rules were among it
 	Took  time.Duration // until what was open was closed and verified, or to the end
 }
 
@@ -38,13 +39,14 @@ func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
 		if !found || rec.idle() || rec.Phase == Removing {
 			return nil
 		}
+		same := false
 		if !force && rec.Phase == Steady {
-			if err := g.closeAgain(&h, rec); err != nil {
+			if same, err = g.closeAgain(&h, rec); err != nil {
 				return err
 			}
 			h.Took = time.Since(start)
 		}
-		return g.healRest(&h, rec, force)
+		return g.healRest(&h, rec, force, same)
 	})
 	if h.Took == 0 || !h.Done {
 		h.Took = time.Since(start)
@@ -72,28 +74,30 @@ func (g *Guard) CloseAgain(ctx context.Context) (took time.Duration, err error) 
 
 // closeAgain puts the recorded rules in force if others are: what is open must
 // not wait for a look at everything else.
-func (g *Guard) closeAgain(h *Healed, rec Record) error {
+// It reports whether the kernel has exactly the recorded rules now.
+func (g *Guard) closeAgain(h *Healed, rec Record) (same bool, err error) {
 	have, err := g.Filter.List()
 	if err != nil {
-		return fmt.Errorf("read the rules in force: %w", err)
+		return false, fmt.Errorf("read the rules in force: %w", err)
 	}
 	if maps.Equal(rec.Fingerprints, have.Fingerprints()) {
-		return nil
+		return true, nil
 	}
 	rs, err := rules.Build(rec.policy())
 	if err != nil {
-		return err
+		return false, err
 	}
 	drift := append(have.Compare(rs), changed(rec.Fingerprints, have.Fingerprints())...)
-	if _, err := g.Filter.Replace(rs); err != nil {
-		return nil // a fence's interface may be gone: the full plan knows
+	if have, err = g.Filter.Replace(rs); err != nil {
+		return false, nil // a fence's interface may be gone: the full plan knows
 	}
-	h.Drift, h.Done = drift, true
-	return nil
+	h.Drift, h.Done, h.Rules = drift, true, true
+	return maps.Equal(rec.Fingerprints, have.Fingerprints()), nil
 }
 
-// healRest compares everything and puts it right.
-func (g *Guard) healRest(h *Healed, rec Record, force bool) error {
+// healRest compares everything and puts it right. Rules that are the same stay:
+// a sysctl that cannot be set must not commit them again and again.
+func (g *Guard) healRest(h *Healed, rec Record, force, same bool) error {
 	links, err := g.Links.List()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -108,12 +112,22 @@ func (g *Guard) healRest(h *Healed, rec Record, force bool) error {
 		if err := g.compareWith(&st, links); err != nil {
 			return err
 		}
-		drift = append(st.Drift, wireDrift(rec.Wires, plan.Record.Wires)...)
-		if len(drift) == 0 {
+		moved := wireDrift(rec.Wires, plan.Record.Wires)
+		same = same && len(moved) == 0
+		if drift = append(st.Drift, moved...); len(drift) == 0 {
 			return nil
 		}
 	}
-	done, err := g.apply(plan)
+	var done Record
+	if same {
+		if err := g.Journal.Save(plan.Record); err != nil {
+			return unchanged(fmt.Errorf("record the change: %w", err))
+		}
+		done, err = g.harden(plan.Record, plan.Changes)
+	} else {
+		done, err = g.apply(plan)
+		h.Rules = h.Rules || err == nil
+	}
 	h.State, h.Done, h.Drift = done.state(), h.Done || err == nil, append(h.Drift, drift...)
 	return err
 }
@@ -139,13 +153,14 @@ func wireDrift(was, is []rules.Wire) (drift []string) {
 	return drift
 }
 
-// Trial is the unconfirmed trial that goes on; empty: none.
-func (g *Guard) Trial() (id string, until time.Time) {
+// Trial is the unconfirmed trial that goes on and what is left of it; an empty
+// id: none.
+func (g *Guard) Trial() (id string, left time.Duration) {
 	rec, found, err := g.load()
-	if err != nil || !found || rec.Lock == nil {
-		return "", time.Time{}
+	if err != nil || !found || rec.Lock == nil || rec.Lock.Try == "" {
+		return "", 0
 	}
-	return rec.Lock.Try, rec.Lock.Until
+	return rec.Lock.Try, max(0, rec.Lock.End-g.Uptime())
 }
 
 // RefreshNames asks again for the addresses of the lock's servers that were
@@ -156,11 +171,15 @@ func (g *Guard) RefreshNames(ctx context.Context, limit time.Duration) (added []
 	if err != nil || !found || rec.state() != Sealed || rec.Lock == nil || rec.Lock.named() == 0 {
 		return nil, err
 	}
-	ends, _ := g.resolve(ctx, limit, rec.Lock.Names)
+	asked := *rec.Lock
+	ends, _ := g.resolve(ctx, limit, asked.Names)
 	err = g.locked(ctx, func() error {
 		rec, found, err := g.load()
-		if err != nil || !found || rec.Lock == nil {
+		if err != nil || !found || rec.state() != Sealed || rec.Lock == nil {
 			return err
+		}
+		if !rec.Lock.Since.Equal(asked.Since) || !slices.Equal(rec.Lock.Names, asked.Names) {
+			return nil // another lock by now, with servers of its own
 		}
 		next := rec.clone()
 		lock := *rec.Lock

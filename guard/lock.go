@@ -20,8 +20,10 @@ type Lock struct {
 	Owner     rules.Owner         `json:"owner"`
 	Bootstrap []netip.Addr        `json:"bootstrap_dns"`
 	Settings  Settings            `json:"settings"`
-	Try       string              `json:"try"`   // names an unconfirmed trial; empty: it stays
-	Until     time.Time           `json:"until"` // when an unconfirmed trial ends
+	Try       string              `json:"try"`    // names an unconfirmed trial; empty: it stays
+	Until     time.Time           `json:"until"`  // when an unconfirmed trial ends, by the wall clock: for people
+	End       time.Duration       `json:"end"`    // the same by the clock that nobody sets (CLOCK_BOOTTIME)
+	Before    *Lock               `json:"before"` // what a trial took the place of; nil: no lock
 	Since     time.Time           `json:"since"`
 }
 
@@ -116,6 +118,9 @@ func (g *Guard) prepareLock(r LockRequest, looked lookedUp) (Plan, []string, err
 	if err := checkGuests(lock.Settings.Guests, links); err != nil {
 		return Plan{}, nil, err
 	}
+	if lock.Try != "" {
+		lock.Before = rec.Lock.permanent()
+	}
 	next := rec.clone()
 	next.Lock = &lock
 	plan, err := g.plan(next, links)
@@ -158,7 +163,7 @@ func (g *Guard) makeLock(r LockRequest, looked lookedUp) (Lock, []string, error)
 		}
 	}
 	if r.Try > 0 {
-		l.Try, l.Until = r.TryID, g.Now().Add(r.Try)
+		l.Try, l.Until, l.End = r.TryID, g.Now().Add(r.Try), g.Uptime()+r.Try
 	}
 	return l, warnings, nil
 }
@@ -195,7 +200,7 @@ func (g *Guard) Confirm(ctx context.Context) (res Result, err error) {
 		}
 		next := rec.clone()
 		lock := *rec.Lock
-		lock.Try, lock.Until = "", time.Time{}
+		lock.Try, lock.Until, lock.End, lock.Before = "", time.Time{}, 0, nil
 		next.Lock = &lock
 		if err := g.keep(ctx, lock); err != nil {
 			return &StateError{err, "the trial goes on and will undo itself"}
@@ -205,47 +210,74 @@ func (g *Guard) Confirm(ctx context.Context) (res Result, err error) {
 	return res, err
 }
 
+// permanent is the lock that stays when a trial ends.
+func (l *Lock) permanent() *Lock {
+	if l == nil || l.Try == "" {
+		return l
+	}
+	return l.Before
+}
+
 // Unlock takes the lock off. Sessions stay sealed; without one the host is
 // given back as it was.
-func (g *Guard) Unlock(ctx context.Context) (Result, error) {
-	return g.unlock(ctx, func(*Lock) bool { return true })
-}
-
-// Expire unlocks if the trial still goes on unconfirmed.
-func (g *Guard) Expire(ctx context.Context, try string) (Result, error) {
-	return g.unlock(ctx, func(l *Lock) bool { return l != nil && l.Try == try && try != "" })
-}
-
-func (g *Guard) unlock(ctx context.Context, wanted func(*Lock) bool) (res Result, err error) {
+func (g *Guard) Unlock(ctx context.Context) (res Result, err error) {
 	err = g.locked(ctx, func() error {
-		rec, found, err := g.load()
+		rec, _, err := g.load()
 		if err != nil {
 			return err
 		}
 		res.State = rec.state()
-		if !wanted(rec.Lock) {
-			return nil
-		}
 		if err := g.forget(ctx); err != nil {
 			return &StateError{err, "the host is as it was: locked"}
 		}
-		if rec.Lock == nil {
+		if rec.Lock == nil && !rec.halfOpen() {
 			res.Done = append(res.Done, "nothing is locked")
 			return nil
 		}
-		next := rec.clone()
-		next.Lock = nil
 		res.Done = append(res.Done, "unlocked")
-		if !found || len(next.Sessions) == 0 {
-			res.State = Open
-			res.Warnings, err = g.open(next, stayClosed)
-			return err
-		}
-		rec, err = g.reapply(next)
-		res.State = rec.state()
-		return err
+		return g.relock(&res, rec, nil, stayClosed)
 	})
 	return res, err
+}
+
+// Expire ends a trial that goes on unconfirmed: what was there before it is
+// there again. Nobody is there to try again, so that no sysctl keeps it closed.
+func (g *Guard) Expire(ctx context.Context, try string) (res Result, err error) {
+	err = g.locked(ctx, func() error {
+		rec, _, err := g.load()
+		if err != nil {
+			return err
+		}
+		res.State = rec.state()
+		switch {
+		case rec.halfOpen(): // an earlier end of it came to nothing
+			return g.relock(&res, rec, nil, openAnyway)
+		case rec.Lock == nil || rec.Lock.Try != try || try == "":
+			return nil
+		}
+		res.Done = append(res.Done, "the trial ended")
+		return g.relock(&res, rec, rec.Lock.Before, openAnyway)
+	})
+	return res, err
+}
+
+// halfOpen reports whether a change that should open was interrupted.
+func (r Record) halfOpen() bool { return r.Phase == Removing && r.idle() }
+
+// relock puts another lock, or none, in the place of the recorded one.
+func (g *Guard) relock(res *Result, rec Record, lock *Lock, failing onFailure) (err error) {
+	next := rec.clone()
+	next.Lock = lock
+	if next.idle() {
+		res.Warnings, err = g.open(next, failing)
+		if err == nil {
+			res.State = Open
+		}
+		return err
+	}
+	rec, err = g.reapply(next)
+	res.State = rec.state()
+	return err
 }
 
 // kept reads the lock that outlives a boot.

@@ -15,6 +15,8 @@ type watched struct {
 	files *fsnotify.Watcher
 	log   *slog.Logger
 	have  map[string]bool
+
+	resolver string // what the resolver file is a link to; itself, if to nothing
 }
 
 const (
@@ -23,10 +25,15 @@ const (
 )
 
 func newWatched(files *fsnotify.Watcher, log *slog.Logger) *watched {
-	w := &watched{files: files, log: log, have: map[string]bool{}}
-	// The directory: the file is replaced rather than written.
-	if err := files.Add(filepath.Dir(resolverFile)); err != nil {
-		log.Warn("cannot follow the resolver configuration", "file", resolverFile, "error", err)
+	w := &watched{files: files, log: log, have: map[string]bool{}, resolver: resolverFile}
+	if target, err := filepath.EvalSymlinks(resolverFile); err == nil {
+		w.resolver = target
+	}
+	// The directories: the file is replaced rather than written.
+	for _, dir := range []string{filepath.Dir(resolverFile), filepath.Dir(w.resolver)} {
+		if err := files.Add(dir); err != nil {
+			log.Warn("cannot follow the resolver configuration", "directory", dir, "error", err)
+		}
 	}
 	return w
 }
@@ -55,7 +62,7 @@ func (w *watched) follow(interfaces []string) {
 }
 
 func (w *watched) isResolver(e fsnotify.Event) bool {
-	return e.Name == resolverFile && !e.Has(fsnotify.Chmod)
+	return (e.Name == resolverFile || e.Name == w.resolver) && !e.Has(fsnotify.Chmod)
 }
 
 func (w *watched) isKnob(e fsnotify.Event) bool {

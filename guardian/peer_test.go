@@ -80,6 +80,19 @@ func TestCallersWhoAreNotRootAreBounded(t *testing.T) {
 	if !enter(0) {
 		t.Error("root is kept out")
 	}
+	for _, f := range leave[:maxCallsUID] {
+		f()
+	}
+	leave = leave[maxCallsUID:]
+	for uid := range uint32(2 * maxCallsUID) {
+		f, err := s.enter(Peer{UID: 100000 + uid, Foreign: true})
+		if (err == nil) != (uid < maxCallsUID) {
+			t.Errorf("caller %d of another user namespace: %v", uid, err)
+		}
+		if err == nil {
+			leave = append(leave, f)
+		}
+	}
 	for _, f := range leave {
 		f()
 	}

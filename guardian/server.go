@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -32,8 +33,10 @@ type server struct {
 	changed  func() // called after each call that may have changed the host
 	log      *slog.Logger
 
-	mu    sync.Mutex
-	calls map[uint32]int // of callers that are not root, by uid
+	mu     sync.Mutex
+	calls  map[uint32]int // of callers that are not root, by uid
+	logged time.Time      // when the lines began to be counted
+	lines  int
 }
 
 // serve accepts until the listener is closed.
@@ -73,7 +76,9 @@ func (s *server) handle(ctx context.Context, conn *net.UnixConn) {
 	if err != nil {
 		code, hint := s.classify(err)
 		reply.Failure = &Failure{Text: err.Error(), Code: code, Hint: hint, Denied: errors.Is(err, os.ErrPermission)}
-		s.log.Warn("refused or failed", "caller", peer.String(), "error", err)
+		if s.mayLog(peer, err) {
+			s.log.Warn("refused or failed", "caller", peer.String(), "error", err)
+		}
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(readTimeout))
 	if err := WriteFrame(conn, reply); err != nil {
@@ -92,18 +97,47 @@ func (s *server) enter(p Peer) (func(), error) {
 	for _, n := range s.calls {
 		total += n
 	}
-	if s.calls[p.UID] >= maxCallsUID || total >= maxCalls {
-		return nil, &guard.StateError{Err: fmt.Errorf("%d calls of uid %d, %d in all are under way: %w", s.calls[p.UID], p.UID, total, errBusy), State: "nothing was changed"}
+	uid := p.UID
+	if p.Foreign {
+		uid = foreignUID
 	}
-	s.calls[p.UID]++
+	if s.calls[uid] >= maxCallsUID || total >= maxCalls {
+		return nil, &guard.StateError{Err: fmt.Errorf("%d calls of uid %d, %d in all are under way: %w", s.calls[uid], p.UID, total, errBusy), State: "nothing was changed"}
+	}
+	s.calls[uid]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.calls[p.UID]--; s.calls[p.UID] == 0 {
-			delete(s.calls, p.UID)
+		if s.calls[uid]--; s.calls[uid] == 0 {
+			delete(s.calls, uid)
 		}
 	}, nil
 }
+
+// foreignUID stands for all callers of other user namespaces together: a user
+// may have thousands of uids there. No process has it (setuid(2) refuses -1).
+const foreignUID = ^uint32(0)
+
+// mayLog bounds what callers who are not root can write into the log, and
+// leaves out who hung up without a word.
+func (s *server) mayLog(p Peer, err error) bool {
+	if p.root() {
+		return !errors.Is(err, io.EOF)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.logged) > logWindow {
+		s.logged, s.lines = now, 0
+	}
+	s.lines++
+	return s.lines <= maxLines && !errors.Is(err, io.EOF)
+}
+
+// Lines of refusals in a time, so that others are still found in the log.
+const (
+	maxLines  = 20
+	logWindow = 10 * time.Second
+)
 
 var errBusy = errors.New("too many calls at a time")
 
@@ -135,9 +169,9 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn, peer Peer) (Rep
 		return Reply{}, s.follow(ctx, conn)
 	default:
 	}
-	defer s.changed()
 	res, err := s.carryOut(ctx, call, peer)
-	if err == nil {
+	if err == nil && (peer.root() || len(res.Done) > 0) {
+		s.changed()
 		s.log.Info("done", "call", call.Verb, "caller", peer.String(), "state", res.State.String(), "what", res.Done)
 	}
 	return Reply{Result: res}, err

@@ -38,13 +38,14 @@ type Guardian struct {
 	stats   stats
 	since   []string      // culprits since the last look
 	what    []string      // what they changed
+	futile  int           // looks in a row that put sysctls right, or failed
+	ending  string        // a trial whose end failed
 	closed  time.Duration // how long it took to close again at once; 0: not done
 }
 
 // stats are what metrics and status tell.
 type stats struct {
 	heals int
-	drift int // times that something was found changed
 	last  *Heal
 	state guard.State
 }
@@ -78,6 +79,8 @@ func (g *Guardian) Run(ctx context.Context) error {
 	}
 	defer unlock()
 	g.started, g.ears = time.Now(), newEars()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whatever ends this ends what it started
 
 	// Listen before looking: what changes in between is told.
 	rulesets, err := nft.OpenMonitor()
@@ -95,9 +98,7 @@ func (g *Guardian) Run(ctx context.Context) error {
 		return fmt.Errorf("watch files: %w", err)
 	}
 	defer files.Close()
-	if err := g.takeOver(ctx); err != nil {
-		return err
-	}
+	g.takeOver(ctx)
 
 	listener, err := listen(SocketPath(g.Dir))
 	if err != nil {
@@ -116,8 +117,7 @@ func (g *Guardian) Run(ctx context.Context) error {
 	serving.Go(func() { srv.serve(ctx, listener) })
 	defer serving.Wait()
 	defer listener.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer cancel() // before serving.Wait
 	serving.Go(func() {
 		if err := g.ears.hear(ctx); ctx.Err() == nil {
 			g.Log.Warn("blocked packets are counted, but nobody tells who tried", "error", err)
@@ -150,24 +150,25 @@ func (g *Guardian) alone() (unlock func(), err error) {
 }
 
 // takeOver puts what is recorded in force anew, as the owner, and what was kept
-// over a boot if nothing is.
-func (g *Guardian) takeOver(ctx context.Context) error {
+// over a boot if nothing is. What fails is no reason not to guard the rest: the
+// loop tries again.
+func (g *Guardian) takeOver(ctx context.Context) {
 	h, err := g.Guard.Heal(ctx, true)
 	if err != nil {
-		return fmt.Errorf("take over what is recorded: %w", err)
+		g.Log.Error("cannot take over all that is recorded", "error", err)
 	}
-	if h.State == guard.Open && g.Guard.HasKept() {
-		res, err := g.Guard.Lock(ctx, guard.LockRequest{Kept: true}, false)
+	if err == nil && h.State == guard.Open && g.Guard.HasKept() {
+		res, err := g.Guard.Lock(ctx, guard.LockRequest{Kept: true, OnlyKept: true}, false)
 		if err != nil {
-			return fmt.Errorf("lock as it was kept: %w", err)
+			g.Log.Error("lock as it was kept", "error", err)
+		} else {
+			g.Log.Info("locked as it was kept over the boot")
 		}
 		h.State = res.State
-		g.Log.Info("locked as it was kept over the boot")
 	}
 	g.mu.Lock()
 	g.stats.state = h.State
 	g.mu.Unlock()
-	return nil
 }
 
 // listen makes the socket, which everybody may call: the guardian asks the
@@ -225,7 +226,13 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 	later.Stop()
 	var last, refreshed time.Time
 	look := func(why string) {
-		if wait := calm - time.Since(last); wait > 0 {
+		// Rules that others changed never wait; what cannot be put right, or
+		// is changed back each time, waits longer and longer.
+		pause := min(sweep, calm<<min(g.futile, 12))
+		if why == whyRuleset {
+			pause = calm
+		}
+		if wait := pause - time.Since(last); wait > 0 {
 			later.Reset(wait)
 			return
 		}
@@ -244,8 +251,8 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 			if foreign && !g.Owns && time.Since(last) >= calm {
 				g.closeAgain(ctx)
 			}
-			if ours {
-				look("ruleset")
+			if ours && foreign { // our own changes need no look
+				look(whyRuleset)
 			}
 		case list := <-events:
 			if g.routing(list) {
@@ -272,8 +279,11 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 				go g.refresh(ctx)
 			}
 		case <-trial.C:
-			g.expire(ctx)
-			g.watchTrial(trial)
+			if g.expire(ctx) {
+				g.watchTrial(trial)
+			} else {
+				trial.Reset(time.Second)
+			}
 		case err := <-changesFailed:
 			return fmt.Errorf("%w; the host is as it was", err)
 		case err := <-eventsFailed:
@@ -320,6 +330,9 @@ func (g *Guardian) blame(list []nft.Change, own string) (ours, foreign bool) {
 	return ours, foreign
 }
 
+// whyRuleset is the reason of a look after somebody else changed our tables.
+const whyRuleset = "ruleset"
+
 // maxCulprits bounds what one repair names.
 const maxCulprits = 8
 
@@ -340,8 +353,10 @@ func (g *Guardian) heal(ctx context.Context, why string) {
 		g.Log.Info("state", "was", g.stats.state.String(), "is", h.State.String())
 		g.stats.state = h.State
 	}
-	if len(h.Drift) > 0 || h.Done {
-		g.stats.drift++
+	if err != nil || h.Done && !h.Rules {
+		g.futile++
+	} else {
+		g.futile = 0
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -360,24 +375,35 @@ func (g *Guardian) heal(ctx context.Context, why string) {
 // watchTrial sets the timer to the end of a trial that goes on. The record's
 // own timer, a process apart, does the same when no guardian runs.
 func (g *Guardian) watchTrial(timer *time.Timer) {
-	id, until := g.Guard.Trial()
-	if id == "" {
+	id, left := g.Guard.Trial()
+	switch {
+	case g.ending != "": // its next try is on its way
+	case id == "":
 		timer.Stop()
-		return
+	default:
+		timer.Reset(left)
 	}
-	timer.Reset(max(0, time.Until(until)))
 }
 
-func (g *Guardian) expire(ctx context.Context) {
-	id, until := g.Guard.Trial()
-	if id == "" || time.Now().Before(until) {
-		return
+// expire ends the trial whose time is over; it reports whether there is nothing
+// left to end.
+func (g *Guardian) expire(ctx context.Context) bool {
+	id, left := g.Guard.Trial()
+	if g.ending != "" && id == "" {
+		id, left = g.ending, 0
+	}
+	if id == "" || left > 0 {
+		g.ending = ""
+		return true
 	}
 	if _, err := g.Guard.Expire(ctx, id); err != nil {
-		g.Log.Error("cannot end the trial", "error", err)
-		return
+		g.ending = id
+		g.Log.Error("cannot end the trial, trying again", "error", err)
+		return false
 	}
+	g.ending = ""
 	g.Log.Warn("the trial was not confirmed and undid itself")
+	return true
 }
 
 func (g *Guardian) refresh(ctx context.Context) {

@@ -56,6 +56,7 @@ func (w *world) host() (*host, func(), error) {
 		Clients:  clients{},
 		Resolver: net.DefaultResolver,
 		Now:      time.Now,
+		Uptime:   uptime,
 	}
 	return &host{g, filter, guardian.Client{Socket: guardian.SocketPath(w.guardianDir()), NetNS: netns}}, func() {
 		h.Close()
@@ -66,64 +67,73 @@ func (w *world) host() (*host, func(), error) {
 // guardianDir is the directory of the guardian's lock and socket.
 func (w *world) guardianDir() string { return filepath.Join(w.stateDir, "guardian") }
 
+// changing is how long a guardian takes to start or to end, at most: meanwhile
+// it owns the tables and does not answer.
+const changing = 5 * time.Second
+
 // asked prefers the guardian: it owns the tables, and may do what a client that
 // gave up its privileges may not.
-func asked(res guard.Result, err error, self func() (guard.Result, error)) (guard.Result, error) {
-	if errors.Is(err, guardian.ErrNotRunning) {
-		return self()
+func asked(remote, self func() (guard.Result, error)) (guard.Result, error) {
+	for deadline := time.Now().Add(changing); ; time.Sleep(50 * time.Millisecond) {
+		res, err := remote()
+		if !errors.Is(err, guardian.ErrNotRunning) {
+			return res, err
+		}
+		if res, err = self(); !errors.Is(err, nft.ErrOwned) || time.Now().After(deadline) {
+			return res, err
+		}
 	}
-	return res, err
 }
 
 func (h *host) Up(ctx context.Context, r guard.Request, dryRun bool) (guard.Result, error) {
 	if dryRun {
 		return h.Guard.Up(ctx, r, true)
 	}
-	res, err := h.client.Up(ctx, r)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Up(ctx, r, false) })
+	return asked(func() (guard.Result, error) { return h.client.Up(ctx, r) }, func() (guard.Result, error) { return h.Guard.Up(ctx, r, false) })
 }
 
 func (h *host) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (guard.Result, error) {
-	res, err := h.client.Update(ctx, pid, ends)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Update(ctx, pid, ends, nil) })
+	return asked(func() (guard.Result, error) { return h.client.Update(ctx, pid, ends) }, func() (guard.Result, error) { return h.Guard.Update(ctx, pid, ends, nil) })
 }
 
 func (h *host) Restart(ctx context.Context, sel guard.Selection) (guard.Result, error) {
-	res, err := h.client.Restart(ctx, sel)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Restart(ctx, sel) })
+	return asked(func() (guard.Result, error) { return h.client.Restart(ctx, sel) }, func() (guard.Result, error) { return h.Guard.Restart(ctx, sel) })
 }
 
 func (h *host) Stop(ctx context.Context, sel guard.Selection) (guard.Result, error) {
-	res, err := h.client.Stop(ctx, sel)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Stop(ctx, sel) })
+	return asked(func() (guard.Result, error) { return h.client.Stop(ctx, sel) }, func() (guard.Result, error) { return h.Guard.Stop(ctx, sel) })
 }
 
 func (h *host) Lock(ctx context.Context, r guard.LockRequest, dryRun bool) (guard.Result, error) {
 	if dryRun {
 		return h.Guard.Lock(ctx, r, true)
 	}
-	res, err := h.client.Lock(ctx, r)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Lock(ctx, r, false) })
+	return asked(func() (guard.Result, error) { return h.client.Lock(ctx, r) }, func() (guard.Result, error) { return h.Guard.Lock(ctx, r, false) })
 }
 
 func (h *host) Confirm(ctx context.Context) (guard.Result, error) {
-	res, err := h.client.Confirm(ctx)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Confirm(ctx) })
+	return asked(func() (guard.Result, error) { return h.client.Confirm(ctx) }, func() (guard.Result, error) { return h.Guard.Confirm(ctx) })
 }
 
 func (h *host) Unlock(ctx context.Context) (guard.Result, error) {
-	res, err := h.client.Unlock(ctx)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Unlock(ctx) })
+	return asked(func() (guard.Result, error) { return h.client.Unlock(ctx) }, func() (guard.Result, error) { return h.Guard.Unlock(ctx) })
 }
 
 func (h *host) Expire(ctx context.Context, trial string) (guard.Result, error) {
-	res, err := h.client.Expire(ctx, trial)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Expire(ctx, trial) })
+	return asked(func() (guard.Result, error) { return h.client.Expire(ctx, trial) }, func() (guard.Result, error) { return h.Guard.Expire(ctx, trial) })
 }
 
 func (h *host) Recover(ctx context.Context) (guard.Result, error) {
-	res, err := h.client.Recover(ctx)
-	return asked(res, err, func() (guard.Result, error) { return h.Guard.Recover(ctx) })
+	return asked(func() (guard.Result, error) { return h.client.Recover(ctx) }, func() (guard.Result, error) { return h.Guard.Recover(ctx) })
+}
+
+// uptime is the time since boot, sleep included (clock_gettime(2)).
+func uptime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // Linux 2.6.39 has it
+	}
+	return time.Duration(ts.Nano())
 }
 
 // networkNamespace is the inode number of the one that this process is in.
