@@ -43,6 +43,17 @@ const (
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	pin(t)
+	b := &bench{t: t, macs: map[string][]byte{}}
+	b.configure()
+	b.wire, b.out, b.guest = b.packetSocket("vg1", ethPAll), b.packetSocket("vg0", 0), b.packetSocket("gst1", 0)
+	return b
+}
+
+// pin keeps the goroutine on one thread and that on one processor. A subtest has
+// a goroutine of its own.
+func pin(t *testing.T) {
+	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread is left with another uid and one processor
 	var one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &one); err != nil {
@@ -58,10 +69,6 @@ func newBench(t *testing.T) *bench {
 	if err := unix.SchedSetaffinity(0, &one); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, macs: map[string][]byte{}}
-	b.configure()
-	b.wire, b.out, b.guest = b.packetSocket("vg1", ethPAll), b.packetSocket("vg0", 0), b.packetSocket("gst1", 0)
-	return b
 }
 
 func (b *bench) configure() {

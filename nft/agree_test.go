@@ -42,6 +42,7 @@ func TestEvalAgreesWithTheKernel(t *testing.T) {
 	}
 	for name, p := range agreePolicies() {
 		t.Run(name, func(t *testing.T) {
+			pin(t)
 			rs := build(t, p)
 			if _, err := conn.Replace(rs); err != nil {
 				t.Fatal(err)
