@@ -122,6 +122,7 @@ var laws = []law{
 	}},
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
+	{"wireguard-go is for tests only", onlyImportedBelow("golang.zx2c4.com/wireguard", "tunnel/interop", "tests")},
 	{"libraries do not exit", func(s source, report func(string, ...any)) {
 		s.used("os", func(name string, _ bool) {
 			if name == "Exit" && !s.test() && !s.below("cmd", "lab", "tests") {
