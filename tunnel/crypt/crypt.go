@@ -26,7 +26,7 @@ const (
 // Packet i is head i followed by body i. Every body has Size bytes but the
 // last, which has the rest. Head is the length of one header; Buf begins with
 // that much room, and its capacity leaves 16 bytes behind for padding. Sealing
-// overwrites Buf. A Head is never longer than Size, unless there is one packet.
+// overwrites Buf.
 type Run struct {
 	Buf   []byte
 	Heads []byte
