@@ -122,7 +122,13 @@ var laws = []law{
 	}},
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
-	{"wireguard-go is for tests only", onlyImportedBelow("golang.zx2c4.com/wireguard", "tunnel/interop", "tests")},
+	{"wireguard-go is for tests only", func(s source, report func(string, ...any)) {
+		for _, p := range s.imports {
+			if within(p, "golang.zx2c4.com/wireguard") && !s.test() {
+				report("imports %s", p)
+			}
+		}
+	}},
 	{"libraries do not exit", func(s source, report func(string, ...any)) {
 		s.used("os", func(name string, _ bool) {
 			if name == "Exit" && !s.test() && !s.below("cmd", "lab", "tests") {

@@ -113,8 +113,9 @@ func (d *Device) Read(buf []byte) (n int, ok bool, err error) {
 		return int(r), true, nil
 	case unix.EAGAIN, unix.EINTR:
 		return 0, false, nil
+	default:
+		return 0, false, fmt.Errorf("read from device %q: %w", d.name, errno)
 	}
-	return 0, false, fmt.Errorf("read from device %q: %w", d.name, errno)
 }
 
 // Write writes one packet, or one super-packet: first its virtio header, which

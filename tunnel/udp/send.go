@@ -82,8 +82,9 @@ func (s *Socket) one(to netip.AddrPort, buf []byte, segment int) error {
 			continue
 		case unix.EMSGSIZE:
 			return fmt.Errorf("send %d bytes to %s: %w", len(buf), to, ErrTooLong)
+		default:
+			return fmt.Errorf("send to %s: %w", to, errno)
 		}
-		break
 	}
 	return fmt.Errorf("send to %s: %w", to, errno)
 }
