@@ -124,9 +124,9 @@ type end struct {
 	out *bufio.Reader
 }
 
-func (p *place) start(o endOrder) *end {
+func (p *place) start(role string, o endOrder) *end {
 	p.t.Helper()
-	e := &end{t: p.t, cmd: p.role("end", o)}
+	e := &end{t: p.t, cmd: p.role(role, o)}
 	var err error
 	if e.in, err = e.cmd.StdinPipe(); err != nil {
 		p.t.Fatal(err)
@@ -216,6 +216,12 @@ func runEnd() error {
 // tunnels joins the places by a tunnel over the family (0: IPv4, 1: IPv6).
 func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
+	return tunnelsBy(t, "end", a, b, family, mtu, withoutA, withoutB)
+}
+
+// tunnelsBy does that with the program of a role.
+func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
+	t.Helper()
 	var secret [2]key.Private
 	var public [2]key.Public
 	var err error
@@ -234,8 +240,8 @@ func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunn
 	allowed := func(p *place) []netip.Prefix {
 		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
 	}
-	ea = a.start(endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
-	eb = b.start(endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})
+	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
+	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})
 	waitAddress(a, b)
 	return ea, eb
 }

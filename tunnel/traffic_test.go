@@ -21,7 +21,7 @@ import (
 
 // trafficOrder is what a process that makes or takes traffic is told.
 type trafficOrder struct {
-	Kind  string // listen, dial: TCP both ways; sink, source: UDP
+	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast: TCP one way
 	Addr  netip.AddrPort
 	From  netip.AddrPort
 	Bytes int64
@@ -73,6 +73,10 @@ func runTraffic() error {
 	case "source":
 		fmt.Println("ready")
 		if err := source(o); err != nil {
+			return err
+		}
+	case "drain", "blast":
+		if r, err = blast(o); err != nil {
 			return err
 		}
 	default:
