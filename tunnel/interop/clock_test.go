@@ -45,6 +45,7 @@ func bubble(t *testing.T, quiet int, test func(t *testing.T, o *ours, w *theirs,
 		o.send = func(_ netip.AddrPort, data []byte) { m.give(netip.MustParseAddrPort(oursAddr), data) }
 		w := newTheirs(t, m)
 		test(t, o, w, m)
+		synctest.Wait()
 		if o.bad != 0 || w.bad != 0 {
 			t.Errorf("%d and %d packets were altered", o.bad, w.bad)
 		}
@@ -123,19 +124,30 @@ func TestTheyRekeyUnderTrafficForAnHour(t *testing.T) {
 }
 
 func TestWrongPresharedKeyIsRefusedByBoth(t *testing.T) {
-	bubble(t, 0, func(t *testing.T, o *ours, w *theirs, _ *memory) {
-		w.knows(t, o, newPreshared(t), oursAddr)
-		meet(t, o, w, engine.PeerConfig{Preshared: newPreshared(t), Endpoint: netip.MustParseAddrPort(theirsAddr)})
-		o.say(t, 1)
-		w.say(2)
-		time.Sleep(30 * time.Second)
-		if o.received[noise.TypeTransport] != 0 || o.sent[noise.TypeTransport] != 0 {
-			t.Error("there is a session with different preshared keys")
-		}
-		if o.received[noise.TypeResponse] == 0 || o.sent[noise.TypeResponse] == 0 {
-			t.Error("control: nobody answered, so the keys were not what failed")
-		}
-	})
+	for _, weBegin := range []bool{true, false} {
+		bubble(t, 0, func(t *testing.T, o *ours, w *theirs, _ *memory) {
+			theirEnd, answers := "", o.received
+			c := engine.PeerConfig{Preshared: newPreshared(t), Endpoint: netip.MustParseAddrPort(theirsAddr)}
+			if !weBegin {
+				theirEnd, answers, c.Endpoint = oursAddr, o.sent, netip.AddrPort{}
+			}
+			w.knows(t, o, newPreshared(t), theirEnd)
+			meet(t, o, w, c)
+			if weBegin {
+				o.say(t, 1)
+			} else {
+				w.say(2)
+			}
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			if o.count(o.received, noise.TypeTransport) != 0 || o.count(o.sent, noise.TypeTransport) != 0 || len(o.heard)+len(w.heard) != 0 {
+				t.Error("there is a session with different preshared keys")
+			}
+			if o.count(answers, noise.TypeResponse) == 0 {
+				t.Error("control: nobody answered, so the keys were not what failed")
+			}
+		})
+	}
 }
 
 func TestKeepalivesKeepTheSessionAndThePath(t *testing.T) {
@@ -148,8 +160,7 @@ func TestKeepalivesKeepTheSessionAndThePath(t *testing.T) {
 			t.Errorf("%d keepalives in ten minutes", n)
 		}
 		w.say(5)
-		time.Sleep(time.Second)
-		if o.heard[5] != 1 {
+		if !o.got(5) {
 			t.Error("the path is not open")
 		}
 	})
