@@ -73,6 +73,7 @@ lint:
 
 bench: deps
 	$(GO) test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./tests
+	$(GO) test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 10m ./tunnel
 
 install: build
 	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard

@@ -50,6 +50,11 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"guard/x_test.go", use(nftables, ""), "only nft and rules/lower know the netfilter library"},
 		{"nft/x.go", use(nftables+"/expr", ""), ""},
 
+		{"tunnel/x.go", use("golang.zx2c4.com/wireguard/device", ""), "wireguard-go is for tests only"},
+		{"tunnel/interop/x_test.go", use("golang.zx2c4.com/wireguard/device", ""), ""},
+		{"tunnel/engine/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
+		{"tunnel/engine/x.go", use(module+"tunnel/key", ""), ""},
+
 		{"guard/x.go", use("os", "func f() { os.Exit(1) }"), "libraries do not exit"},
 		{"guard/x.go", "package p\nimport o \"os\"\nvar f = o.Exit", "libraries do not exit"},
 		{"guard/x.go", use("os", "func f() { os.Getpid() }"), ""},

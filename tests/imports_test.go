@@ -122,6 +122,13 @@ var laws = []law{
 	}},
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
+	{"wireguard-go is for tests only", func(s source, report func(string, ...any)) {
+		for _, p := range s.imports {
+			if within(p, "golang.zx2c4.com/wireguard") && !s.test() {
+				report("imports %s", p)
+			}
+		}
+	}},
 	{"libraries do not exit", func(s source, report func(string, ...any)) {
 		s.used("os", func(name string, _ bool) {
 			if name == "Exit" && !s.test() && !s.below("cmd", "lab", "tests") {
@@ -216,7 +223,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

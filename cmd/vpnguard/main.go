@@ -22,7 +22,7 @@ func main() {
 	unix.Umask(0o022)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := run(ctx, world{
-		args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		stateDir: "/run/vpnguard", keptDir: "/var/lib/vpnguard", configFile: "/etc/vpnguard/vpnguard.toml",
 		journal: os.Getenv("JOURNAL_STREAM") != "",
 	})

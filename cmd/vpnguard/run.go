@@ -11,6 +11,7 @@ import (
 // world is everything that the program gets from outside.
 type world struct {
 	args, env      []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	stateDir       string
 	keptDir        string // of the lock, on a disk that outlives a boot
@@ -35,6 +36,7 @@ type commands struct {
 	Recover recoverCommand `cmd:"" help:"Put right what a crash left."`
 	Hooks   hooksCommand   `cmd:"" help:"Wire a VPN client to vpnguard."`
 	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
+	Tunnel  tunnelCommand  `cmd:"" help:"The own tunnel: WireGuard, and its keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

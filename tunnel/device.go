@@ -1,0 +1,229 @@
+// Package tunnel is the own tunnel: WireGuard on the wire, over one unconnected
+// UDP socket, between a TUN device and any number of peers. A [Device] is one
+// thread that does everything for its packets, from the TUN to the wire and
+// back, in buffers that it made at the start.
+//
+// It knows nothing of rules and routes: whoever makes a device seals the host
+// around it first.
+package tunnel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/tunnel/engine"
+	"github.com/vpnguard/vpnguard/tunnel/key"
+	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/tunnel/udp"
+)
+
+// Config is what a device needs.
+type Config struct {
+	Name       endpoint.IfName // must not exist
+	Private    key.Private
+	ListenPort uint16 // 0: any
+	FwMark     uint32 // of what goes out by the wire; 0: none
+	MTU        int    // of the TUN device; 0: [engine.DefaultMTU]
+	Peers      []engine.PeerConfig
+	// Without is what is not to be used although the kernel has it.
+	Without Without
+	// Random is the source of keys; nil: the system's.
+	Random io.Reader
+}
+
+// Without names parts of the data path that can be done without. The zero value
+// uses all that the kernel has.
+type Without struct {
+	TUNHeader  bool // virtio headers, and with them all of the TUN's offloads
+	TUNTCP     bool // super-packets of TCP, and with them of UDP
+	TUNUDP     bool
+	UDPSegment bool
+	UDPGather  bool
+}
+
+// Features tells which parts of the data path are in use.
+type Features struct {
+	TUN tun.Offload
+	UDP udp.Offload
+}
+
+// Status is what there is to tell of a device. It holds no secret.
+type Status struct {
+	Name       string
+	Public     key.Public
+	ListenPort uint16
+	FwMark     uint32
+	MTU        int
+	Features   Features
+	Peers      []engine.PeerStatus // by public key
+	Drops      Drops
+}
+
+// Drops counts packets that did not pass.
+type Drops struct {
+	NoPeer   uint64 // from the host, to an address that no peer has
+	Unsent   uint64 // datagrams that the kernel did not take
+	Unstaged uint64 // from the host, to a peer without keys and endpoint
+	Undone   uint64 // runs that the TUN device did not take
+	Broken   uint64 // malformed packets of the TUN device
+}
+
+// ErrClosed is returned by every call after [Device.Close].
+var ErrClosed = errors.New("the tunnel's device is closed")
+
+// Device is a running tunnel.
+type Device struct {
+	p    *pump
+	port uint16
+	mark uint32
+
+	mu   sync.Mutex
+	jobs []func()
+	done chan struct{} // closed when the pump has ended
+	err  error         // why; read after done
+}
+
+// New makes the TUN device and the socket and starts the tunnel. The TUN device
+// is down and has no address: see [tun.Configure]. It needs CAP_NET_ADMIN. On
+// an error nothing is left.
+func New(c Config) (_ *Device, err error) {
+	p := newPump()
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Random: c.Random})
+	if err != nil {
+		return nil, err
+	}
+	p.now = boottime()
+	for _, peer := range c.Peers {
+		if err := p.engine.SetPeer(p.now, peer); err != nil {
+			return nil, err
+		}
+	}
+	wantUDP := udp.Offload{Segment: !c.Without.UDPSegment && !segmentBroken(), Gather: !c.Without.UDPGather}
+	if p.udp, err = udp.Listen(c.ListenPort, c.FwMark, wantUDP); err != nil {
+		return nil, err
+	}
+	port, err := p.udp.Port()
+	if err != nil {
+		return nil, err
+	}
+	wantTUN := tun.Offload{Header: !c.Without.TUNHeader, TCP: !c.Without.TUNTCP, UDP: !c.Without.TUNUDP}
+	if p.tun, err = tun.Open(c.Name, wantTUN); err != nil {
+		return nil, err
+	}
+	p.merger.TCP, p.merger.UDP = p.tun.Has().TCP, p.tun.Has().UDP
+	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make an event descriptor: %w", err)
+	}
+	d := &Device{p: p, port: port, mark: c.FwMark, done: make(chan struct{})}
+	p.todo = d.take
+	go func() {
+		d.err = p.run()
+		p.close()
+		close(d.done)
+	}()
+	return d, nil
+}
+
+// Name is the TUN device's name.
+func (d *Device) Name() string { return d.p.tun.Name() }
+
+// MTU is the TUN device's.
+func (d *Device) MTU() int { return d.p.engine.MTU() }
+
+// Done is closed when the tunnel has ended: by Close, or by itself when its
+// TUN device is gone. [Device.Close] then tells why.
+func (d *Device) Done() <-chan struct{} { return d.done }
+
+// Close ends the tunnel, erases its keys and removes its TUN device. The error
+// is why it had ended before, if it had.
+func (d *Device) Close() error {
+	if err := d.do(func() { d.p.stop = true }); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	<-d.done
+	return d.err
+}
+
+// SetPeer adds or changes a peer; see [engine.Engine.SetPeer].
+func (d *Device) SetPeer(c engine.PeerConfig) error {
+	var err error
+	if closed := d.do(func() { err = d.p.engine.SetPeer(d.p.now, c) }); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// RemovePeer forgets a peer.
+func (d *Device) RemovePeer(k key.Public) error {
+	return d.do(func() { d.p.engine.RemovePeer(k) })
+}
+
+// Status tells how the tunnel is.
+func (d *Device) Status() (Status, error) {
+	st := Status{ListenPort: d.port, FwMark: d.mark}
+	err := d.do(func() {
+		st.Name, st.Public, st.MTU = d.p.tun.Name(), d.p.engine.Public(), d.p.engine.MTU()
+		st.Features = Features{d.p.tun.Has(), d.p.udp.Has()}
+		st.Features.TUN.TCP, st.Features.TUN.UDP = d.p.merger.TCP, d.p.merger.UDP
+		st.Peers, st.Drops = d.p.engine.Peers(), d.p.drops
+	})
+	slices.SortFunc(st.Peers, func(a, b engine.PeerStatus) int { return cmp.Compare(a.Public.String(), b.Public.String()) })
+	return st, err
+}
+
+// do runs f on the pump's thread, between packets, and waits for it.
+func (d *Device) do(f func()) error {
+	ran := make(chan struct{})
+	d.mu.Lock()
+	d.jobs = append(d.jobs, func() { f(); close(ran) })
+	d.mu.Unlock()
+	select {
+	case <-d.done:
+		return ErrClosed
+	default:
+		d.p.ring()
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-d.done:
+		select {
+		case <-ran:
+			return nil
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// take hands the jobs over to the pump.
+func (d *Device) take() []func() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	jobs := d.jobs
+	d.jobs = nil
+	return jobs
+}
+
+// boottime is the engine's clock: it goes on while the host sleeps, for the
+// peer's keys end meanwhile.
+func boottime() time.Duration {
+	var ts unix.Timespec
+	// The clock exists on every kernel since 2.6.39, and the call never blocks.
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0)
+	return time.Duration(ts.Nano())
+}

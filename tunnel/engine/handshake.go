@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vpnguard/vpnguard/tunnel/noise"
+)
+
+// initiate asks for new keys, at most once in rekeyTimeout. A retry counts
+// against the attempts; new data starts them anew.
+func (p *Peer) initiate(now time.Duration, retry bool) {
+	if !retry {
+		p.attempts = 0
+	}
+	if !p.endpoint.IsValid() || now-p.initiated < rekeyTimeout {
+		return
+	}
+	p.dropHandshake()
+	p.initiated = now
+	p.arm(retransmit, now+rekeyTimeout+p.e.jitter())
+	index, err := p.e.newIndex(target{peer: p})
+	if err != nil {
+		return // no randomness now; the timer tries again
+	}
+	var msg [noise.InitiationSize]byte
+	p.stamped = noise.NewTimestamp(p.e.config.Wall(), p.stamped)
+	p.handshake, err = p.e.local.Initiate(p.remote, index, p.stamped, p.e.config.Random, &msg)
+	if err != nil {
+		delete(p.e.indices, index)
+		return
+	}
+	p.handshakeIndex = index
+	p.stamper.Stamp(msg[:], now)
+	p.sent(now, false)
+	p.send(msg[:])
+}
+
+// send hands a datagram to the peer's endpoint over.
+func (p *Peer) send(datagram []byte) {
+	p.tx += uint64(len(datagram))
+	p.e.config.Send(p.endpoint, datagram)
+}
+
+// gateOpen checks MAC1 and, under load, MAC2 of an initiation or response.
+func (e *Engine) gateOpen(now time.Duration, from netip.AddrPort, msg []byte) bool {
+	switch e.gate.judge(now, from.Addr(), func() bool { return e.checker.MAC2(msg, from, now) }) {
+	case admit:
+		return true
+	case askCookie:
+		var reply [noise.CookieSize]byte
+		if e.checker.Reply(msg, from, now, &reply) == nil {
+			e.config.Send(from, reply[:])
+		}
+	case refuse:
+	}
+	return false
+}
+
+// takeInitiation answers a peer that asks for keys. The order of its steps is
+// that of their cost to us and to a forger.
+func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[noise.InitiationSize]byte) {
+	if !e.checker.MAC1(msg[:]) || !e.gateOpen(now, from, msg[:]) {
+		return
+	}
+	r, err := e.local.Open(msg)
+	if err != nil {
+		return
+	}
+	p := e.peers[r.Peer()]
+	if p == nil || now-p.answered < initiationGap {
+		return
+	}
+	stamp, err := r.Verify(p.remote)
+	if err != nil || !stamp.After(p.greatest) {
+		return
+	}
+	p.greatest, p.answered = stamp, now
+	p.meet(from)
+	p.rx += uint64(len(msg))
+	p.received(now, false)
+	// The index is that of the session to come, so it is taken first.
+	s := &session{}
+	index, err := e.newIndex(target{p, s})
+	if err != nil {
+		return
+	}
+	var answer [noise.ResponseSize]byte
+	keys, err := r.Answer(p.remote, index, e.config.Random, &answer)
+	if err == nil {
+		var made *session
+		if made, err = newSession(p, index, &keys, now, false); err == nil {
+			*s = *made
+		}
+	}
+	if err != nil {
+		delete(e.indices, index)
+		return
+	}
+	// previous stays: where both ends began at once, it is what the peer sends by.
+	e.drop(p.next)
+	p.next = s
+	p.stamper.Stamp(answer[:], now)
+	p.arm(erase, now+eraseAfter)
+	p.sent(now, false)
+	p.send(answer[:])
+}
+
+// takeResponse ends a handshake that we began.
+func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[noise.ResponseSize]byte) {
+	t := e.indices[noise.Receiver(msg[:])]
+	if t.peer == nil || t.session != nil || !e.checker.MAC1(msg[:]) || !e.gateOpen(now, from, msg[:]) {
+		return
+	}
+	p := t.peer
+	keys, err := p.handshake.Finish(e.local, msg)
+	if err != nil {
+		return
+	}
+	s, err := newSession(p, p.handshakeIndex, &keys, now, true)
+	if err != nil {
+		return
+	}
+	e.indices[p.handshakeIndex] = target{p, s}
+	p.handshake.Erase()
+	p.handshake = nil // its index is the session's now
+	// A session that waits for its first packet may have one under way.
+	e.drop(p.previous)
+	if p.next != nil {
+		e.drop(p.current)
+		p.previous, p.next = p.next, nil
+	} else {
+		p.previous = p.current
+	}
+	p.current = s
+	p.meet(from)
+	p.rx += uint64(len(msg))
+	p.received(now, false)
+	p.arm(erase, now+eraseAfter)
+	p.complete()
+	// The peer may send only after it received something by the new keys.
+	if !p.flush(now) {
+		p.sendKeepalive(now)
+	}
+}
+
+// complete notes that a handshake was completed by both, and ends one of ours
+// that crossed it.
+func (p *Peer) complete() {
+	p.dropHandshake()
+	p.attempts = 0
+	p.disarm(retransmit)
+	p.finished = p.e.config.Wall()
+}
+
+// meet notes where an authentic message came from: there the peer is now.
+func (p *Peer) meet(from netip.AddrPort) {
+	if p.endpoint != from {
+		p.endpoint = from
+	}
+}
+
+// takeCookie reads the answer of a peer under load. The next attempt, which the
+// timer makes, will carry the proof.
+func (e *Engine) takeCookie(now time.Duration, msg *[noise.CookieSize]byte) {
+	t := e.indices[noise.Receiver(msg[:])]
+	if t.peer == nil {
+		return
+	}
+	if t.peer.stamper.Take(msg, now) == nil {
+		t.peer.rx += uint64(len(msg))
+	}
+}

@@ -1,0 +1,225 @@
+package tunnel_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// trafficOrder is what a process that makes or takes traffic is told.
+type trafficOrder struct {
+	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast: TCP one way
+	Addr  netip.AddrPort
+	From  netip.AddrPort
+	Bytes int64
+	Count int
+	Seed  uint64
+}
+
+// result is what such a process found.
+type result struct {
+	Sent, Received string // hashes of TCP streams
+	Good, Bad      int    // datagrams
+	Seconds        float64
+}
+
+func runTraffic() error {
+	var o trafficOrder
+	if err := order(&o); err != nil {
+		return err
+	}
+	var r result
+	var err error
+	switch o.Kind {
+	case "listen":
+		var l net.Listener
+		if l, err = net.Listen("tcp", o.Addr.String()); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		if r, err = bothWays(c, o); err != nil {
+			return err
+		}
+	case "dial":
+		fmt.Println("ready")
+		c, err := net.DialTimeout("tcp", o.Addr.String(), 20*time.Second)
+		if err != nil {
+			return err
+		}
+		if r, err = bothWays(c, o); err != nil {
+			return err
+		}
+	case "sink":
+		if r, err = sink(o); err != nil {
+			return err
+		}
+	case "source":
+		fmt.Println("ready")
+		if err := source(o); err != nil {
+			return err
+		}
+	case "drain", "blast":
+		if r, err = blast(o); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("no traffic %q", o.Kind)
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// bothWays sends and receives o.Bytes at once.
+func bothWays(c net.Conn, o trafficOrder) (r result, err error) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	begin := time.Now()
+	var wg sync.WaitGroup
+	var sendErr error
+	wg.Go(func() {
+		rng := rand.NewChaCha8([32]byte{byte(o.Seed)})
+		h := sha256.New()
+		buf := make([]byte, 1<<17)
+		for left := o.Bytes; left > 0; {
+			n := min(left, int64(len(buf)))
+			_, _ = rng.Read(buf[:n])
+			h.Write(buf[:n])
+			if _, sendErr = c.Write(buf[:n]); sendErr != nil {
+				return
+			}
+			left -= n
+		}
+		r.Sent = hex.EncodeToString(h.Sum(nil))
+		sendErr = c.(*net.TCPConn).CloseWrite()
+	})
+	h := sha256.New()
+	n, err := io.Copy(h, c)
+	wg.Wait()
+	r.Received, r.Seconds = hex.EncodeToString(h.Sum(nil)), time.Since(begin).Seconds()
+	if err == nil && n != o.Bytes {
+		err = fmt.Errorf("received %d of %d bytes", n, o.Bytes)
+	}
+	return r, errors.Join(err, sendErr)
+}
+
+// window is how many datagrams are under way at once.
+const window = 64
+
+// datagramOf makes the n-th datagram: its number, and bytes that follow from it.
+func datagramOf(seed uint64, n int) []byte {
+	size := 8 + int(uint64(n)*2654435761%1300)
+	if n%5 != 0 { // runs of equal size, as offloads like them
+		size = 200 + n/64%3*500
+	}
+	b := make([]byte, size)
+	binary.BigEndian.PutUint64(b, uint64(n))
+	for i := 8; i < size; i++ {
+		b[i] = byte(seed + uint64(n)*7 + uint64(i))
+	}
+	return b
+}
+
+func sink(o trafficOrder) (r result, err error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(o.Addr))
+	if err != nil {
+		return r, err
+	}
+	defer c.Close()
+	_ = c.SetReadBuffer(4 << 20)
+	fmt.Println("ready")
+	seen := map[uint64]bool{}
+	buf := make([]byte, 65536)
+	for wait := 5 * time.Second; len(seen) < o.Count; wait = 500 * time.Millisecond {
+		_ = c.SetReadDeadline(time.Now().Add(wait))
+		n, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			break // what is missing is counted by whoever asks
+		}
+		number := binary.BigEndian.Uint64(buf)
+		if n < 8 || number >= uint64(o.Count) || seen[number] || string(buf[:n]) != string(datagramOf(o.Seed, int(number))) {
+			r.Bad++
+			continue
+		}
+		seen[number] = true
+		r.Good++
+		if number%window == window-1 {
+			_, _ = c.WriteToUDPAddrPort([]byte{1}, from)
+		}
+	}
+	return r, nil
+}
+
+func source(o trafficOrder) error {
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(o.Addr))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for n := range o.Count {
+		if _, err := c.Write(datagramOf(o.Seed, n)); err != nil {
+			return err
+		}
+		if n%window == window-1 {
+			// An answer, or its loss: overload is not what is tested.
+			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = c.Read(make([]byte, 1))
+		}
+	}
+	return nil
+}
+
+// job is a traffic process that runs.
+type job struct {
+	t   testing.TB
+	cmd *exec.Cmd
+	out io.ReadCloser
+}
+
+// traffic starts one and waits until it listens.
+func (p *place) traffic(o trafficOrder) *job {
+	p.t.Helper()
+	j := &job{t: p.t, cmd: p.role("traffic", o)}
+	var err error
+	if j.out, err = j.cmd.StdoutPipe(); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := j.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	var ready [6]byte
+	if _, err := io.ReadFull(j.out, ready[:]); err != nil {
+		p.t.Fatalf("traffic %s: %v", o.Kind, err)
+	}
+	return j
+}
+
+func (j *job) result() (r result) {
+	j.t.Helper()
+	text, err := io.ReadAll(j.out)
+	if err == nil {
+		err = j.cmd.Wait()
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(strings.TrimSpace(string(text))), &r)
+	}
+	if err != nil {
+		j.t.Fatalf("traffic: %v: %s", err, text)
+	}
+	return r
+}

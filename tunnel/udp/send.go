@@ -1,0 +1,90 @@
+package udp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrTooLong is returned for datagrams that are longer than the path takes.
+var ErrTooLong = errors.New("longer than the path takes")
+
+// errUnreachable is for an address of a family that this host lacks.
+var errUnreachable = errors.New("this host has no IPv6")
+
+// Send sends the datagrams of size bytes each that follow each other in buf;
+// the last may be shorter. There are at most [MaxSegments], with at most
+// [MaxBytes] bytes. A kernel or driver that cannot segment is remembered, and
+// they go one by one. What is not sent is lost, as UDP may.
+func (s *Socket) Send(to netip.AddrPort, buf []byte, size int) error {
+	if len(buf) <= size {
+		return s.one(to, buf, 0)
+	}
+	if s.has.Segment {
+		err := s.one(to, buf, size)
+		// EIO: the route's device has no checksum offload; EINVAL: the kernel
+		// refuses the run for another reason of its own.
+		if !errors.Is(err, unix.EIO) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		s.has.Segment = false
+	}
+	var first error
+	for len(buf) > 0 {
+		n := min(size, len(buf))
+		if err := s.one(to, buf[:n], 0); err != nil && first == nil {
+			first = err
+		}
+		buf = buf[n:]
+	}
+	return first
+}
+
+// sendTimeout is how long a full socket buffer is waited for, in milliseconds:
+// the wire drains it in far less.
+const sendTimeout = 20
+
+func (s *Socket) one(to netip.AddrPort, buf []byte, segment int) error {
+	m := &s.send
+	length := s.put(&m.addr, to)
+	if length == 0 {
+		return fmt.Errorf("send to %s: %w", to, errUnreachable)
+	}
+	m.vec.Base = &buf[0]
+	m.vec.SetLen(len(buf))
+	m.hdr = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.addr)), Namelen: length, Iov: &m.vec}
+	m.hdr.SetIovlen(1)
+	if segment > 0 {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&m.control[0]))
+		h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		h.SetLen(unix.CmsgLen(2))
+		binary.NativeEndian.PutUint16(m.control[unix.CmsgLen(0):], uint16(segment))
+		m.hdr.Control = &m.control[0]
+		m.hdr.SetControllen(unix.CmsgSpace(2))
+	}
+	var errno unix.Errno
+	for try := range 3 {
+		_, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&m.hdr)), unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			return nil
+		case unix.EAGAIN:
+			if try < 2 {
+				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, sendTimeout)
+			}
+			continue
+		case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH:
+			// The last three may be the answer to an earlier datagram.
+			continue
+		case unix.EMSGSIZE:
+			return fmt.Errorf("send %d bytes to %s: %w", len(buf), to, ErrTooLong)
+		default:
+			return fmt.Errorf("send to %s: %w", to, errno)
+		}
+	}
+	return fmt.Errorf("send to %s: %w", to, errno)
+}
