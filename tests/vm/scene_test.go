@@ -53,6 +53,7 @@ func files() map[string]string {
 		"/usr/local/sbin/vpnguard":                  built.vpnguard,
 		"/usr/local/lib/guest":                      built.guest,
 		"/etc/systemd/system/vpnguard-lock.service": "../../dist/systemd/vpnguard-lock.service",
+		"/etc/systemd/system/vpnguard.service":      "../../dist/systemd/vpnguard.service",
 		"/etc/udev/rules.d/99-vpnguard.rules":       "../../dist/udev/99-vpnguard.rules",
 	}
 }
