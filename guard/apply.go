@@ -5,10 +5,34 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
+	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
+
+// An interface may be renamed or go between the plan and its fence, at boot above
+// all; then a new plan is made, so many times and after so long.
+const (
+	planTries = 10
+	planPause = 20 * time.Millisecond
+)
+
+// again plans and applies until no interface vanished in between.
+func (g *Guard) again(do func() error) (err error) {
+	for range planTries {
+		err = do()
+		vanished := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
+		if !vanished || errors.As(err, new(*UsageError)) || errors.As(err, new(*nft.UnsupportedError)) {
+			return err
+		}
+		time.Sleep(planPause)
+	}
+	return err
+}
 
 // apply carries a plan out. It records first, closes second, and only then
 // turns the knobs, each of which makes the host stricter.

@@ -2,11 +2,15 @@ package guard
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/link"
@@ -155,4 +159,45 @@ func mustRecord(h *host) Record {
 		h.t.Fatal("no record")
 	}
 	return rec
+}
+
+func TestAnInterfaceThatVanishesMeanwhileMakesANewPlan(t *testing.T) {
+	for name, do := range map[string]func(*host) error{
+		"lock": func(h *host) error {
+			_, err := h.Lock(context.Background(), LockRequest{UIDs: []uint32{0}}, false)
+			return err
+		},
+		"up": func(h *host) error {
+			h.clients.alive[7] = 7
+			end, _ := endpoint.Parse("203.0.113.1:1194/udp")
+			_, err := h.Up(context.Background(), Request{Client: "openvpn", Dev: "tun0", PID: 7, Endpoints: []endpoint.Endpoint{end}}, false)
+			return err
+		},
+	} {
+		h := newHost(t)
+		vanished := false
+		h.fault = func(n int) error {
+			if n == 2 { // the first effect records, the second is the kernel's
+				vanished = true
+				return fmt.Errorf("chain %q: %w", "fence_2", unix.ENOENT)
+			}
+			return nil
+		}
+		if err := do(h); err != nil || !vanished {
+			t.Errorf("%s: %v, vanished %t", name, err, vanished)
+		}
+		if st, err := h.Status(); err != nil || !st.Enforced || len(h.filter.have.Tables) == 0 {
+			t.Errorf("%s: not enforced: %v, %v", name, st.Drift, err)
+		}
+		h = newHost(t)
+		h.fault = func(n int) error {
+			if n%2 == 0 {
+				return unix.ENOENT
+			}
+			return nil
+		}
+		if err := do(h); !errors.Is(err, unix.ENOENT) || len(h.filter.have.Tables) > 0 {
+			t.Errorf("%s: an interface that is never there: %v", name, err)
+		}
+	}
 }

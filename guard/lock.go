@@ -68,11 +68,16 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 			res = Result{State: rec.state(), Done: []string{"no lock is kept; nothing to do"}}
 			return err
 		}
-		plan, warnings, err := g.prepareLock(r, found)
-		if err != nil {
-			return unchanged(err)
-		}
-		rec, err := g.apply(plan)
+		var plan Plan
+		var warnings []string
+		var rec Record
+		err := g.again(func() (err error) {
+			if plan, warnings, err = g.prepareLock(r, found); err != nil {
+				return unchanged(err)
+			}
+			rec, err = g.apply(plan)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -34,12 +34,17 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 	}
 	fault.Point("up.start")
 	err = g.locked(ctx, func() error {
-		plan, warnings, err := g.prepare(r, looked)
-		if err != nil {
-			return unchanged(err)
-		}
-		fault.Point("up.planned")
-		rec, err := g.apply(plan)
+		var warnings []string
+		var rec Record
+		err := g.again(func() (err error) {
+			var plan Plan
+			if plan, warnings, err = g.prepare(r, looked); err != nil {
+				return unchanged(err)
+			}
+			fault.Point("up.planned")
+			rec, err = g.apply(plan)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -2,12 +2,14 @@ package guard
 
 import (
 	"net/netip"
+
+	"github.com/vpnguard/vpnguard/rules"
 )
 
 // View is what the guardian needs to judge a route.
 type View struct {
-	Enforced bool           // whether anything is
-	Wires    map[int]string // by index
+	Enforced bool               // whether anything is
+	Wires    map[int]rules.Wire // by index
 	Servers  []netip.Addr
 }
 
@@ -17,9 +19,9 @@ func (g *Guard) View() View {
 	if err != nil || !found || rec.idle() {
 		return View{}
 	}
-	v := View{Enforced: true, Wires: map[int]string{}}
+	v := View{Enforced: true, Wires: map[int]rules.Wire{}}
 	for _, w := range rec.Wires {
-		v.Wires[w.Index] = w.Name
+		v.Wires[w.Index] = w
 	}
 	for _, c := range rec.policy().Carriers {
 		for _, e := range c.Endpoints {

@@ -34,8 +34,12 @@ func (g *Guardian) routing(list []link.Event) (links bool) {
 	}
 	for _, r := range routes {
 		if injected(r, v) {
+			via := "none"
+			if r.Gateway.IsValid() {
+				via = r.Gateway.String()
+			}
 			g.Log.Warn("a route leads to a wire; what it attracts is refused, not leaked",
-				"to", r.Dst.String(), "by", v.Wires[r.Oif], "gateway", r.Gateway.String(), "protocol", r.Protocol)
+				"to", r.Dst.String(), "by", v.Wires[r.Oif].Name, "gateway", via, "protocol", r.Protocol)
 		}
 	}
 	return links
@@ -44,12 +48,15 @@ func (g *Guardian) routing(list []link.Event) (links bool) {
 // injected reports whether a route by a wire attracts what belongs in a tunnel:
 // neither a default route, nor the wire's own network, nor the way to a server.
 func injected(r link.Route, v guard.View) bool {
-	name := v.Wires[r.Oif]
-	if name == "" || r.Type != unix.RTN_UNICAST || r.Protocol == unix.RTPROT_KERNEL || r.Dst.Bits() == 0 {
+	w, known := v.Wires[r.Oif]
+	if !known || r.Type != unix.RTN_UNICAST || r.Protocol == unix.RTPROT_KERNEL || r.Dst.Bits() == 0 {
 		return false
 	}
 	if a := r.Dst.Addr(); a.IsMulticast() || a.IsLinkLocalUnicast() {
 		return false
+	}
+	if slices.ContainsFunc(w.OnLink, func(p netip.Prefix) bool { return p.Bits() <= r.Dst.Bits() && p.Contains(r.Dst.Addr()) }) {
+		return false // its neighbours
 	}
 	return !r.Dst.IsSingleIP() || !slices.ContainsFunc(v.Servers, func(a netip.Addr) bool { return a == r.Dst.Addr() })
 }

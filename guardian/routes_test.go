@@ -8,10 +8,11 @@ import (
 
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/rules"
 )
 
 func TestRoutesThatAttractUsersTrafficAreInjected(t *testing.T) {
-	v := guard.View{Enforced: true, Wires: map[int]string{2: "eth0"}, Servers: []netip.Addr{netip.MustParseAddr("203.0.113.10")}}
+	v := guard.View{Enforced: true, Wires: map[int]rules.Wire{2: {Name: "eth0", Index: 2, OnLink: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}}}, Servers: []netip.Addr{netip.MustParseAddr("203.0.113.10")}}
 	for _, c := range []struct {
 		name  string
 		dst   string
@@ -27,6 +28,8 @@ func TestRoutesThatAttractUsersTrafficAreInjected(t *testing.T) {
 		{"the server's whole network", "203.0.113.0/24", 2, unix.RTPROT_BOOT, unix.RTN_UNICAST, true},
 		{"a default route", "0.0.0.0/0", 2, unix.RTPROT_DHCP, unix.RTN_UNICAST, false},
 		{"the wire's own network", "192.168.1.0/24", 2, unix.RTPROT_KERNEL, unix.RTN_UNICAST, false},
+		{"a neighbour", "192.168.1.1/32", 2, unix.RTPROT_DHCP, unix.RTN_UNICAST, false},
+		{"more than the neighbours", "192.168.0.0/16", 2, unix.RTPROT_DHCP, unix.RTN_UNICAST, true},
 		{"by the tunnel", "8.8.8.8/32", 5, unix.RTPROT_BOOT, unix.RTN_UNICAST, false},
 		{"multicast", "ff02::/16", 2, unix.RTPROT_BOOT, unix.RTN_UNICAST, false},
 		{"a blackhole", "8.8.8.8/32", 2, unix.RTPROT_STATIC, unix.RTN_BLACKHOLE, false},

@@ -39,6 +39,7 @@ type Guardian struct {
 	since   []string      // culprits since the last look
 	what    []string      // what they changed
 	futile  int           // looks in a row that put sysctls right, or failed
+	owed    bool          // a kept lock could not be put back yet
 	ending  string        // a trial whose end failed
 	closed  time.Duration // how long it took to close again at once; 0: not done
 }
@@ -158,17 +159,25 @@ func (g *Guardian) takeOver(ctx context.Context) {
 		g.Log.Error("cannot take over all that is recorded", "error", err)
 	}
 	if err == nil && h.State == guard.Open && g.Guard.HasKept() {
-		res, err := g.Guard.Lock(ctx, guard.LockRequest{Kept: true, OnlyKept: true}, false)
-		if err != nil {
-			g.Log.Error("lock as it was kept", "error", err)
-		} else {
-			g.Log.Info("locked as it was kept over the boot")
-		}
-		h.State = res.State
+		h.State = g.lockAsKept(ctx)
 	}
 	g.mu.Lock()
 	g.stats.state = h.State
 	g.mu.Unlock()
+}
+
+// lockAsKept closes a host that was locked when it went down. If that fails, each
+// look tries again.
+func (g *Guardian) lockAsKept(ctx context.Context) guard.State {
+	res, err := g.Guard.Lock(ctx, guard.LockRequest{Kept: true, OnlyKept: true}, false)
+	if err != nil {
+		g.Log.Error("lock as it was kept", "error", err)
+	} else {
+		g.Log.Info("locked as it was kept over the boot")
+	}
+	// A damaged record closes too, and says so by an error.
+	g.owed = err != nil && !g.Guard.View().Enforced
+	return res.State
 }
 
 // listen makes the socket, which everybody may call: the guardian asks the
@@ -338,6 +347,9 @@ const maxCulprits = 8
 
 // heal looks at everything and puts right what differs.
 func (g *Guardian) heal(ctx context.Context, why string) {
+	if g.owed {
+		g.lockAsKept(ctx)
+	}
 	h, err := g.Guard.Heal(ctx, false)
 	g.mu.Lock()
 	defer g.mu.Unlock()
