@@ -26,7 +26,16 @@ func host(t *testing.T) (*netlink.Handle, *wire, netlink.Link) {
 		set(t, knob, All, 0)
 		set(t, knob, "e0", 0)
 	}
-	return h, newWire(t, e0, far), e0
+	w := newWire(t, e0, far)
+	// The link's carrier comes a moment after it is up; until then nothing answers.
+	for range 100 {
+		w.inject(unix.ETH_P_ARP, arpRequest("192.0.2.9", "192.0.2.1"))
+		if w.hears(false, func(typ uint16, p []byte) bool { return typ == unix.ETH_P_ARP && p[7] == 2 }) {
+			return h, w, e0
+		}
+	}
+	t.Fatal("the host does not answer for its own address")
+	return nil, nil, nil
 }
 
 func route(t *testing.T, h *netlink.Handle, link netlink.Link, via string) {

@@ -57,7 +57,7 @@ func promptJob(args []string) error {
 func sessionJob(args []string) error {
 	// Its probes come two seconds after the last word, behind the host's first
 	// one: a session that nobody tracked goes on when the peer says anything.
-	alive := net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 9}
+	alive := net.KeepAliveConfig{Enable: args[1] == "22", Idle: 2 * time.Second, Interval: time.Second, Count: 9}
 	conn, err := (&net.Dialer{Timeout: 2 * time.Second, KeepAliveConfig: alive}).Dial("tcp", net.JoinHostPort(args[0], args[1]))
 	if err != nil {
 		fmt.Printf("failed: %v\n", err)

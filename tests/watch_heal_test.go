@@ -24,15 +24,15 @@ type meddling struct {
 
 // onTables can only be done where the tables are shared.
 var onTables = []meddling{
-	{"flush ruleset", "nft flush ruleset", "table inet vpnguard is missing", "nft", true},
-	{"delete table", "nft delete table inet vpnguard", "table inet vpnguard is missing", "nft", false},
-	{"delete fences", "nft delete table netdev vpnguard", "table netdev vpnguard is missing", "nft", false},
-	{"flush chain", "nft flush chain inet vpnguard output", `chain "output": rule "out-loopback" is missing`, "nft", false},
-	{"insert accept", "nft insert rule inet vpnguard output accept", `is "", not "out-loopback"`, "nft", false},
-	{"delete one rule", `nft delete rule inet vpnguard output handle $(nft -a list chain inet vpnguard output | sed -n 's/.*out-end:.*handle //p')`, `rule "out-end" is missing`, "nft", false},
-	{"policy", "nft 'add chain inet vpnguard output { policy accept; }'", "policy accept", "nft", false},
-	{"dormant", "nft 'add table inet vpnguard { flags dormant; }'", "is dormant", "nft", false},
-	{"a reload as firewalls do it", "printf 'flush ruleset\ntable inet other { chain c { type filter hook input priority 10; policy accept; }; }\n' | nft -f -", "table inet vpnguard is missing", "nft", true},
+	{"flush ruleset", "nft flush ruleset", "table deleted", "nft", true},
+	{"delete table", "nft delete table inet vpnguard", "table deleted", "nft", false},
+	{"delete fences", "nft delete table netdev vpnguard", "table deleted", "nft", false},
+	{"flush chain", "nft flush chain inet vpnguard output", "rule deleted from chain output", "nft", false},
+	{"insert accept", "nft insert rule inet vpnguard output accept", "rule added to chain output", "nft", false},
+	{"delete one rule", `nft delete rule inet vpnguard output handle $(nft -a list chain inet vpnguard output | sed -n 's/.*out-end:.*handle //p')`, "rule deleted from chain output", "nft", false},
+	{"policy", "nft 'add chain inet vpnguard output { policy accept; }'", "chain output changed", "nft", false},
+	{"dormant", "nft 'add table inet vpnguard { flags dormant; }'", "table changed", "nft", false},
+	{"a reload as firewalls do it", "printf 'flush ruleset\ntable inet other { chain c { type filter hook input priority 10; policy accept; }; }\n' | nft -f -", "table deleted", "nft", true},
 }
 
 // onHost can be done whoever owns the tables.
