@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/vpnguard/vpnguard/internal/fault"
-	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
 
@@ -170,11 +169,6 @@ const (
 // before the last one is closed. Sysctls that could not be restored stay
 // recorded, so that the next call can try again.
 func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err error) {
-	// Before anything is turned back: a guardian that starts or ends has the
-	// tables for a moment, and the caller tries again.
-	if have, err := g.Filter.List(); err == nil && have.Others {
-		return nil, &StateError{nft.ErrOwned, "the host is as it was: closed"}
-	}
 	rec.Phase = Removing
 	if err := g.Journal.Save(rec); err != nil {
 		return nil, &StateError{fmt.Errorf("record the change: %w", err), "the host is as it was: closed"}

@@ -41,12 +41,6 @@ func (c *Conn) snapshot() (l Listing, gen uint32, err error) {
 		_ = c.read.Close()
 		c.read = nil
 	}
-	for _, t := range l.Tables {
-		if t.Owned {
-			mine, err := c.nft.GetPortID()
-			l.Others = l.Others || err != nil || mine != t.port
-		}
-	}
 	return l, gen, err
 }
 

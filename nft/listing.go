@@ -18,7 +18,6 @@ import (
 // Listing is what the kernel has of our tables.
 type Listing struct {
 	Tables []Table
-	Others bool // whether another connection owns any of them
 }
 
 // Table is one table in the kernel.
