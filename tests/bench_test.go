@@ -161,7 +161,7 @@ func moreEndpoints(n int) (texts []string) {
 const (
 	tunnelRounds  = 91
 	tunnelBytes   = 8 << 20 // each way
-	tunnelSegment = 1300     // bytes of TCP payload in a packet, about
+	tunnelSegment = 1300    // bytes of TCP payload in a packet, about
 )
 
 // benchPackets are sent in one measurement, about a tenth of a second.
