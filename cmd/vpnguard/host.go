@@ -35,7 +35,7 @@ func (w *world) host() (*host, func(), error) {
 	if err != nil {
 		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
 	}
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		_ = filter.Close()
 		return nil, nil, &guard.StateError{Err: fmt.Errorf("open route socket: %w", err), State: "nothing was changed"}
