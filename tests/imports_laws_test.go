@@ -43,6 +43,8 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"rules/lower/x.go", use(module+"rules", ""), ""},
 		{"guard/x.go", use(module+"state", ""), ""},
 
+		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
+
 		{"guard/x.go", use("github.com/alecthomas/kong", ""), "only cmd knows kong"},
 		{"cmd/vpnguard/x.go", use("github.com/alecthomas/kong", ""), ""},
 		{"guard/x.go", use(nftables, ""), "only nft and rules/lower know the netfilter library"},

@@ -106,7 +106,7 @@ var laws = []law{
 			"endpoint": {"endpoint"},
 			"rules":    {"rules", "endpoint"}, "hook": {"hook", "endpoint"}, "config": {"config", "endpoint"},
 		}
-		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel"} {
+		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel", "confine"} {
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
 		allowed["blocked"] = []string{"blocked"}
@@ -223,7 +223,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

@@ -38,6 +38,12 @@ type Config struct {
 	Without Without
 	// Random is the source of keys; nil: the system's.
 	Random io.Reader
+	// TUN and UDP were opened by somebody with more rights; nil: New opens them.
+	// The device closes them, on an error too.
+	TUN *tun.Device
+	UDP *udp.Socket
+	// Completed is told of each handshake; see [engine.Config].
+	Completed func(key.Public)
 }
 
 // Without names parts of the data path that can be done without. The zero value
@@ -48,6 +54,20 @@ type Without struct {
 	TUNUDP     bool
 	UDPSegment bool
 	UDPGather  bool
+}
+
+func (w Without) tun() tun.Offload {
+	return tun.Offload{Header: !w.TUNHeader, TCP: !w.TUNTCP, UDP: !w.TUNUDP}
+}
+
+func (w Without) udp() udp.Offload {
+	return udp.Offload{Segment: !w.UDPSegment && !segmentBroken(), Gather: !w.UDPGather}
+}
+
+// Socket opens the socket of a device that is made later, when whoever makes it
+// has lost the right to set a firewall mark.
+func Socket(port uint16, mark uint32) (*udp.Socket, error) {
+	return udp.Listen(port, mark, Without{}.udp())
 }
 
 // Features tells which parts of the data path are in use.
@@ -95,12 +115,13 @@ type Device struct {
 // an error nothing is left.
 func New(c Config) (_ *Device, err error) {
 	p := newPump()
+	p.tun, p.udp = c.TUN, c.UDP
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Random: c.Random})
+	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Random: c.Random, Completed: c.Completed})
 	if err != nil {
 		return nil, err
 	}
@@ -110,17 +131,19 @@ func New(c Config) (_ *Device, err error) {
 			return nil, err
 		}
 	}
-	wantUDP := udp.Offload{Segment: !c.Without.UDPSegment && !segmentBroken(), Gather: !c.Without.UDPGather}
-	if p.udp, err = udp.Listen(c.ListenPort, c.FwMark, wantUDP); err != nil {
-		return nil, err
+	if p.udp == nil {
+		if p.udp, err = udp.Listen(c.ListenPort, c.FwMark, c.Without.udp()); err != nil {
+			return nil, err
+		}
 	}
 	if p.port, err = p.udp.Port(); err != nil {
 		return nil, err
 	}
 	p.wanted, p.mark = c.ListenPort, c.FwMark
-	wantTUN := tun.Offload{Header: !c.Without.TUNHeader, TCP: !c.Without.TUNTCP, UDP: !c.Without.TUNUDP}
-	if p.tun, err = tun.Open(c.Name, wantTUN); err != nil {
-		return nil, err
+	if p.tun == nil {
+		if p.tun, err = tun.Open(c.Name, c.Without.tun()); err != nil {
+			return nil, err
+		}
 	}
 	p.merger.TCP, p.merger.UDP = p.tun.Has().TCP, p.tun.Has().UDP
 	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -163,6 +186,11 @@ func (d *Device) SetPeer(c engine.PeerConfig) error {
 		return closed
 	}
 	return err
+}
+
+// Handshake asks a peer for keys now; see [engine.Engine.Begin].
+func (d *Device) Handshake(k key.Public) error {
+	return d.do(func() { d.p.engine.Begin(d.p.now, k) })
 }
 
 // RemovePeer forgets a peer.

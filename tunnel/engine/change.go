@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
@@ -37,8 +38,12 @@ type PeerChange struct {
 	UpdateOnly bool // passed over if there is no such peer
 	// Preshared counts from the next handshake on; zero: none.
 	Preshared *key.Preshared
+	// Endpoint is where the peer is. One that it is not pinned to becomes the
+	// only one.
 	Endpoint  *netip.AddrPort
 	Keepalive *time.Duration // 0: none
+	// Pinned is as in [PeerConfig].
+	Pinned *[]netip.AddrPort
 	// ReplaceAllowed takes every prefix away before Allowed.
 	ReplaceAllowed bool
 	Allowed        []AllowedChange // in turn
@@ -259,6 +264,12 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 	wake := false // the path is to be opened now
 	if c.Endpoint != nil && p.endpoint != unmap(*c.Endpoint) {
 		p.endpoint, wake = unmap(*c.Endpoint), true
+		if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
+			p.pinned = []netip.AddrPort{p.endpoint}
+		}
+	}
+	if c.Pinned != nil {
+		p.pin(*c.Pinned)
 	}
 	if c.Keepalive != nil && p.interval != *c.Keepalive {
 		p.interval, wake = *c.Keepalive, true

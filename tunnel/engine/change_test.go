@@ -229,3 +229,22 @@ func TestAPresharedKeyCountsFromTheNextHandshake(t *testing.T) {
 		t.Error("the preshared key stayed")
 	}
 }
+
+func TestANewEndpointOfAPinnedPeerIsItsOnlyOne(t *testing.T) {
+	w, a, b := pair(t, 26)
+	pins := []netip.AddrPort{b.addr}
+	a.change(Change{Peers: []PeerChange{{Public: b.Public(), Pinned: &pins}}})
+	a.says(b, 1)
+	b.heard(1)
+	moved := netip.MustParseAddrPort("198.51.100.7:7")
+	a.change(Change{Peers: []PeerChange{{Public: b.Public(), Endpoint: &moved}}})
+	b.says(a, 2) // from where it was
+	a.heard(2)
+	if p, _ := a.known(b.Public()); p.Endpoint != moved {
+		t.Errorf("the peer went back to %s", p.Endpoint)
+	}
+	b.addr = moved
+	a.says(b, 3)
+	b.heard(3)
+	w.settle()
+}

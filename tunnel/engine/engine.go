@@ -36,6 +36,9 @@ type Config struct {
 	// system's. All other times are given with each call, by a clock that
 	// never goes back and goes on during suspend.
 	Wall func() time.Time
+	// Completed is told of each handshake that both ends completed; nil: nobody
+	// is. It must not block nor call the engine.
+	Completed func(key.Public)
 	// Quiet is how many handshake messages a second are answered without a
 	// cookie; 0: 200, which cost about one hundredth of a processor.
 	Quiet int

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 )
 
@@ -151,11 +153,22 @@ func (p *Peer) complete() {
 	p.attempts = 0
 	p.disarm(retransmit)
 	p.finished = p.e.config.Wall()
+	if p.e.config.Completed != nil {
+		p.e.config.Completed(p.public)
+	}
 }
 
-// meet notes where an authentic message came from: there the peer is now.
+// Begin asks a peer for keys without having anything to send.
+func (e *Engine) Begin(now time.Duration, k key.Public) {
+	if p := e.peers[k]; p != nil {
+		p.initiate(now, false)
+	}
+}
+
+// meet notes where an authentic message came from: there the peer is now, if it
+// may be there.
 func (p *Peer) meet(from netip.AddrPort) {
-	if p.endpoint != from {
+	if p.endpoint != from && (len(p.pinned) == 0 || slices.Contains(p.pinned, from)) {
 		p.endpoint = from
 	}
 }

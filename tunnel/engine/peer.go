@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
@@ -19,6 +20,9 @@ type PeerConfig struct {
 	Allowed  []netip.Prefix
 	// Keepalive is the interval of persistent keepalives; 0: none.
 	Keepalive time.Duration
+	// Pinned are the only addresses that the peer may have; none: it is wherever
+	// it proves to be. One that does not answer makes room for the next.
+	Pinned []netip.AddrPort
 }
 
 // Peer is one peer of an engine.
@@ -29,6 +33,7 @@ type Peer struct {
 	remote   *noise.Remote
 	stamper  *noise.Stamper
 	endpoint netip.AddrPort
+	pinned   []netip.AddrPort
 	interval time.Duration
 
 	handshake      *noise.Initiator // that we began; nil: none
@@ -77,7 +82,7 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 	if c.Public == e.Public() {
 		return errors.New("add a peer: its public key is our own")
 	}
-	change := PeerChange{Public: c.Public, Preshared: &c.Preshared, Keepalive: &c.Keepalive, ReplaceAllowed: true}
+	change := PeerChange{Public: c.Public, Preshared: &c.Preshared, Keepalive: &c.Keepalive, Pinned: &c.Pinned, ReplaceAllowed: true}
 	if c.Endpoint.IsValid() {
 		change.Endpoint = &c.Endpoint
 	}
@@ -116,6 +121,24 @@ func (e *Engine) Peers() []PeerStatus {
 		st.Allowed = append(st.Allowed, a)
 	})
 	return out
+}
+
+// pin keeps the peer to addresses, none: to no address.
+func (p *Peer) pin(to []netip.AddrPort) {
+	p.pinned = nil
+	for _, a := range to {
+		p.pinned = append(p.pinned, unmap(a))
+	}
+	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
+		p.endpoint = p.pinned[0]
+	}
+}
+
+// turn goes on to the next address of a peer that does not answer.
+func (p *Peer) turn() {
+	if i := slices.Index(p.pinned, p.endpoint); i >= 0 {
+		p.endpoint = p.pinned[(i+1)%len(p.pinned)]
+	}
 }
 
 // unmap turns an IPv4-mapped address into the IPv4 address that it is.
