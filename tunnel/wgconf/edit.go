@@ -146,3 +146,28 @@ func last(p netip.Prefix) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
+
+// Dropped is a setting that was made a comment.
+type Dropped struct {
+	Name string
+	Line int
+}
+
+// Drop makes comments of the settings with these names, in a file that [Parse]
+// took. Every other byte stays.
+func Drop(data []byte, names ...string) ([]byte, []Dropped) {
+	var out []byte
+	var dropped []Dropped
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		name, _, _ := strings.Cut(string(line), "=")
+		name = strings.Trim(name, " \t")
+		if i := slices.IndexFunc(names, func(s string) bool { return strings.EqualFold(s, name) }); i >= 0 {
+			dropped = append(dropped, Dropped{names[i], n})
+			out = append(out, "# "...)
+		}
+		out = append(out, line...)
+	}
+	return out, dropped
+}

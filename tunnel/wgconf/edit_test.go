@@ -175,3 +175,15 @@ func TestFreeAddressesAreTheLowestThatNobodyHas(t *testing.T) {
 		}
 	}
 }
+
+func TestDropMakesCommentsOfSettings(t *testing.T) {
+	out, dropped := wgconf.Drop([]byte(whole), "PreUp", "PostUp", "PreDown", "PostDown", "SaveConfig")
+	want := []wgconf.Dropped{{"SaveConfig", 12}, {"PreUp", 13}, {"PostUp", 14}, {"PreUp", 15}, {"PreDown", 16}, {"PostDown", 17}}
+	if diff := cmp.Diff(want, dropped); diff != "" {
+		t.Error(diff)
+	}
+	c, err := wgconf.Parse("f", out)
+	if err != nil || len(c.Interface.Hooks) != 0 || len(c.Peers) != 2 || !strings.Contains(string(out), "\n# PreUp = echo 1 = 1\n") || len(out) != len(whole)+2*len(want) {
+		t.Errorf("%v in\n%s", err, out)
+	}
+}
