@@ -281,13 +281,14 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 		}
 	}
 	if c.ReplaceAllowed {
-		p.e.routes.Remove(p)
+		p.disallow()
 	}
 	for _, a := range c.Allowed {
 		if a.Remove {
 			p.e.routes.Delete(a.Prefix, p)
+			p.lose(a.Prefix.Masked())
 		} else {
-			p.e.routes.Insert(a.Prefix, p)
+			p.allow(a.Prefix)
 		}
 	}
 }
