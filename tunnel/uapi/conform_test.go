@@ -108,7 +108,7 @@ func TestOursAndTheirsUnderstandTheSame(t *testing.T) {
 		}
 		ours := serve(t, &Server{Device: onlyEngine{e}, Permit: Any, Admit: admitted})()
 		defer ours.Close()
-		d := theirs.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(), theirs.NewLogger(theirs.LogLevelError, "wireguard-go: "))
+		d := theirs.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(), theirs.NewLogger(theirs.LogLevelSilent, "wireguard-go: "))
 		other, end := net.Pipe()
 		go d.IpcHandle(end)
 		if err := Set(other, tunnel.Change{Change: engine.Change{Private: &w.private[0]}}); err != nil {
