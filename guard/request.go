@@ -16,7 +16,9 @@ type Request struct {
 	PID      int // of the client; 0: called by hand
 	Explicit bool
 	Profile  rules.Profile // counts if Explicit
-	Split    bool          // the client proved that only some traffic belongs in the tunnel
+	// Connecting says that the tunnel does not work yet; see [Guard.Connected].
+	Connecting bool
+	Split      bool // the client proved that only some traffic belongs in the tunnel
 
 	Endpoints []endpoint.Endpoint
 	Names     []endpoint.OrName

@@ -9,6 +9,10 @@ import (
 )
 
 type tunnelCommand struct {
+	Up     tunnelUpCommand   `cmd:"" help:"Seal the host around a tunnel and bring it up."`
+	Down   tunnelDownCommand `cmd:"" help:"End a tunnel and give the host back."`
+	Engine engineCommand     `cmd:"" hidden:""`
+
 	Genkey genkeyCommand `cmd:"" help:"Print a new private key."`
 	Pubkey pubkeyCommand `cmd:"" help:"Read a private key on standard input, print its public key."`
 	Genpsk genpskCommand `cmd:"" help:"Print a new preshared key."`

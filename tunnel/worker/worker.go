@@ -1,0 +1,166 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/tunnel"
+	"github.com/vpnguard/vpnguard/tunnel/engine"
+	"github.com/vpnguard/vpnguard/tunnel/key"
+	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/tunnel/udp"
+)
+
+// Run is the worker's process. tunFD is the TUN device's descriptor, confine
+// gives this process's rights up and names what the kernel lacks for that. It
+// returns nil when the supervisor hangs up, and an error when the tunnel ends by
+// itself; the supervisor was told.
+func Run(control io.ReadWriter, tunFD int, confine func() ([]string, error)) error {
+	w := &worker{orders: json.NewDecoder(control), reports: NewSender(control), completed: make(chan key.Public, 64)}
+	err := w.run(tunFD, confine)
+	if err != nil {
+		_ = w.reports.Send(Report{Failed: err.Error()})
+	}
+	return err
+}
+
+type worker struct {
+	orders    *json.Decoder
+	reports   *Sender
+	completed chan key.Public
+	device    *tunnel.Device
+}
+
+func (w *worker) run(tunFD int, confine func() ([]string, error)) error {
+	var first Order
+	if err := w.orders.Decode(&first); err != nil || first.Setup == nil {
+		return fmt.Errorf("wait for the tunnel's setup: %w", errors.Join(err, errors.New("it did not come")))
+	}
+	config, err := first.Setup.config()
+	if err != nil {
+		return err
+	}
+	// The socket's user is that of the moment of its making (fsuid), and its mark
+	// needs a capability: so it is made between the change of the user, which lies
+	// behind, and the loss of all capabilities.
+	socket, err := tunnel.Socket(config.ListenPort, config.FwMark)
+	if err != nil {
+		return err
+	}
+	port, err := socket.Port()
+	if err != nil {
+		return err
+	}
+	device, err := tun.Adopt(tunFD, first.Setup.Name, first.Setup.TUN)
+	if err != nil {
+		return err
+	}
+	missing, err := confine()
+	if err != nil {
+		return fmt.Errorf("confine the tunnel's engine: %w", err)
+	}
+	if err := w.reports.Send(Report{Ready: &Ready{Port: port, Missing: missing}}); err != nil {
+		return fmt.Errorf("tell the supervisor: %w", err)
+	}
+	return w.serve(config, device, socket)
+}
+
+// serve does what is ordered. Nothing was sent before the order to begin.
+func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Socket) error {
+	orders := make(chan Order)
+	go func() {
+		defer close(orders)
+		for {
+			var o Order
+			if w.orders.Decode(&o) != nil {
+				return // the supervisor is gone, or ends this
+			}
+			orders <- o
+		}
+	}()
+	var done <-chan struct{}
+	for {
+		select {
+		case <-done:
+			return fmt.Errorf("the tunnel ended: %w", w.device.Close())
+		case k := <-w.completed:
+			if err := w.reports.Send(Report{Completed: &k}); err != nil {
+				return fmt.Errorf("tell the supervisor of a handshake: %w", err)
+			}
+		case o, more := <-orders:
+			if !more {
+				if w.device != nil {
+					return w.device.Close()
+				}
+				return nil
+			}
+			if o.Begin && w.device == nil {
+				if err := w.begin(config, device, socket); err != nil {
+					return err
+				}
+				done = w.device.Done()
+			}
+			if o.Status {
+				if err := w.status(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// begin starts the tunnel and asks every peer for keys whose place is known.
+func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Socket) (err error) {
+	config.TUN, config.UDP = device, socket
+	config.Completed = func(k key.Public) {
+		select {
+		case w.completed <- k:
+		default: // the supervisor is slow; it heard of many
+		}
+	}
+	if w.device, err = tunnel.New(config); err != nil {
+		return err
+	}
+	for _, p := range config.Peers {
+		if len(p.Pinned) > 0 {
+			if err := w.device.Handshake(p.Public); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *worker) status() error {
+	st := tunnel.Status{}
+	if w.device != nil {
+		var err error
+		if st, err = w.device.Status(); err != nil {
+			return err
+		}
+	}
+	return w.reports.Send(Report{Status: &st})
+}
+
+func (s *Setup) config() (c tunnel.Config, err error) {
+	c = tunnel.Config{ListenPort: s.Port, FwMark: s.Mark, MTU: s.MTU}
+	if c.Name, err = endpoint.ParseIfName(s.Name); err != nil {
+		return c, err
+	}
+	if c.Private, err = key.ParsePrivate(string(s.Private)); err != nil {
+		return c, fmt.Errorf("read the private key: %w", err)
+	}
+	for _, p := range s.Peers {
+		peer := engine.PeerConfig{Public: p.Public, Pinned: p.Endpoints, Allowed: p.Allowed, Keepalive: p.Keepalive}
+		if p.Preshared != "" {
+			if peer.Preshared, err = key.ParsePreshared(string(p.Preshared)); err != nil {
+				return c, fmt.Errorf("read the preshared key of peer %q: %w", p.Public, err)
+			}
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	return c, nil
+}
