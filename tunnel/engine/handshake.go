@@ -36,6 +36,17 @@ func (p *Peer) initiate(now time.Duration, retry bool) {
 	p.stamper.Stamp(msg[:], now)
 	p.sent(now, false)
 	p.send(msg[:])
+	if !retry && !p.finished.IsZero() {
+		return
+	}
+	// Where it is, is not known: it answers the first of these that arrives, for
+	// the others are replays to it, and is where its answer came from.
+	for _, to := range p.pinned {
+		if to != p.endpoint {
+			p.tx += uint64(len(msg))
+			p.e.config.Send(to, msg[:])
+		}
+	}
 }
 
 // send hands a datagram to the peer's endpoint over.

@@ -22,7 +22,8 @@ type PeerConfig struct {
 	// Keepalive is the interval of persistent keepalives; 0: none.
 	Keepalive time.Duration
 	// Pinned are the only addresses that the peer may have; none: it is wherever
-	// it proves to be. One that does not answer makes room for the next.
+	// it proves to be. Before it answered, and when it does not answer, all of
+	// them are asked at once.
 	Pinned []netip.AddrPort
 }
 
@@ -155,13 +156,6 @@ func (p *Peer) pin(to []netip.AddrPort) {
 	}
 	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
 		p.endpoint = p.pinned[0]
-	}
-}
-
-// turn goes on to the next address of a peer that does not answer.
-func (p *Peer) turn() {
-	if i := slices.Index(p.pinned, p.endpoint); i >= 0 {
-		p.endpoint = p.pinned[(i+1)%len(p.pinned)]
 	}
 }
 

@@ -88,7 +88,6 @@ func (p *Peer) fire(now time.Duration, t timer) {
 			return
 		}
 		p.attempts++
-		p.turn()
 		p.initiate(now, true)
 	case keepalive:
 		p.sendKeepalive(now)
