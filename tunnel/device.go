@@ -102,9 +102,7 @@ var ErrClosed = errors.New("the tunnel's device is closed")
 
 // Device is a running tunnel.
 type Device struct {
-	p    *pump
-	port uint16
-	mark uint32
+	p *pump
 
 	mu   sync.Mutex
 	jobs []func()
@@ -138,10 +136,10 @@ func New(c Config) (_ *Device, err error) {
 			return nil, err
 		}
 	}
-	port, err := p.udp.Port()
-	if err != nil {
+	if p.port, err = p.udp.Port(); err != nil {
 		return nil, err
 	}
+	p.wanted, p.mark = c.ListenPort, c.FwMark
 	if p.tun == nil {
 		if p.tun, err = tun.Open(c.Name, c.Without.tun()); err != nil {
 			return nil, err
@@ -151,7 +149,7 @@ func New(c Config) (_ *Device, err error) {
 	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("make an event descriptor: %w", err)
 	}
-	d := &Device{p: p, port: port, mark: c.FwMark, done: make(chan struct{})}
+	d := &Device{p: p, done: make(chan struct{})}
 	p.todo = d.take
 	go func() {
 		d.err = p.run()
@@ -202,15 +200,22 @@ func (d *Device) RemovePeer(k key.Public) error {
 
 // Status tells how the tunnel is.
 func (d *Device) Status() (Status, error) {
-	st := Status{ListenPort: d.port, FwMark: d.mark}
-	err := d.do(func() {
-		st.Name, st.Public, st.MTU = d.p.tun.Name(), d.p.engine.Public(), d.p.engine.MTU()
-		st.Features = Features{d.p.tun.Has(), d.p.udp.Has()}
-		st.Features.TUN.TCP, st.Features.TUN.UDP = d.p.merger.TCP, d.p.merger.UDP
-		st.Peers, st.Drops = d.p.engine.Peers(), d.p.drops
-	})
-	slices.SortFunc(st.Peers, func(a, b engine.PeerStatus) int { return cmp.Compare(a.Public.String(), b.Public.String()) })
+	var st Status
+	err := d.do(func() { st = d.p.status() })
+	st.sort()
 	return st, err
+}
+
+// status is all that is told of the pump.
+func (p *pump) status() Status {
+	st := Status{Name: p.tun.Name(), Public: p.engine.Public(), ListenPort: p.port, FwMark: p.mark, MTU: p.engine.MTU(), Peers: p.engine.Peers(), Drops: p.drops}
+	st.Features = Features{p.tun.Has(), p.udp.Has()}
+	st.Features.TUN.TCP, st.Features.TUN.UDP = p.merger.TCP, p.merger.UDP
+	return st
+}
+
+func (s *Status) sort() {
+	slices.SortFunc(s.Peers, func(a, b engine.PeerStatus) int { return cmp.Compare(a.Public.String(), b.Public.String()) })
 }
 
 // do runs f on the pump's thread, between packets, and waits for it.

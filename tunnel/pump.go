@@ -29,6 +29,9 @@ type pump struct {
 	udp    *udp.Socket
 	engine *engine.Engine
 	merger gso.Merger
+	wanted uint16          // port that was asked for; 0: any
+	port   uint16          // port of the socket
+	mark   uint32          // firewall mark of the socket
 	wake   int             // an event descriptor that ends the waiting
 	todo   func() []func() // what others want done
 	stop   bool
@@ -127,6 +130,7 @@ func (p *pump) run() error {
 		if out || in {
 			continue
 		}
+		fds[1].Fd = int32(p.udp.FD()) // which a job may have changed
 		if _, err := unix.Poll(fds, p.wait()); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for packets: %w", err)
 		}

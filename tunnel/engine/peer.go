@@ -3,7 +3,6 @@ package engine
 import (
 	"container/heap"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -84,42 +83,14 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 	if c.Public == e.Public() {
 		return errors.New("add a peer: its public key is our own")
 	}
-	for _, a := range c.Allowed {
-		if !a.IsValid() || a.Addr().Is4In6() {
-			return fmt.Errorf("add peer %q: %q is no prefix", c.Public, a)
-		}
-	}
-	remote, err := e.local.NewRemote(c.Public, c.Preshared)
-	if err != nil {
-		return fmt.Errorf("add a peer: %w", err)
-	}
-	p := e.peers[c.Public]
-	if p == nil {
-		p = &Peer{e: e, public: c.Public, stamper: noise.NewStamper(c.Public), initiated: longAgo, answered: longAgo, wake: never}
-		for t := range p.at {
-			p.at[t] = never
-		}
-		e.peers[c.Public] = p
-		heap.Push(&e.wakes, p)
-	} else {
-		// One that is under way has the old preshared key; its timer, which
-		// goes on, begins another.
-		p.dropHandshake()
-	}
-	p.remote, p.shared, p.interval = remote, !c.Preshared.IsZero(), c.Keepalive
+	change := PeerChange{Public: c.Public, Preshared: &c.Preshared, Keepalive: &c.Keepalive, Pinned: &c.Pinned, ReplaceAllowed: true}
 	if c.Endpoint.IsValid() {
-		p.endpoint = unmap(c.Endpoint)
+		change.Endpoint = &c.Endpoint
 	}
-	p.pin(c.Pinned)
-	e.routes.Remove(p)
 	for _, a := range c.Allowed {
-		e.routes.Insert(a, p)
+		change.Allowed = append(change.Allowed, AllowedChange{Prefix: a})
 	}
-	p.disarm(persistent)
-	if p.interval > 0 {
-		p.arm(persistent, now)
-	}
-	return nil
+	return e.Apply(now, Change{Peers: []PeerChange{change}})
 }
 
 // RemovePeer forgets a peer and its keys.
@@ -140,11 +111,16 @@ func (e *Engine) RemovePeer(k key.Public) {
 // Peers tells of every peer, in no order.
 func (e *Engine) Peers() []PeerStatus {
 	out := make([]PeerStatus, 0, len(e.peers))
+	place := make(map[*Peer]int, len(e.peers))
 	for _, p := range e.peers {
-		st := PeerStatus{p.public, p.shared, p.endpoint, nil, p.interval, p.finished, p.rx, p.tx}
-		e.routes.Held(p, func(a netip.Prefix) { st.Allowed = append(st.Allowed, a) })
-		out = append(out, st)
+		place[p] = len(out)
+		out = append(out, PeerStatus{p.public, p.shared, p.endpoint, nil, p.interval, p.finished, p.rx, p.tx})
 	}
+	// One walk for all: a walk each would hold packets up for long with many peers.
+	e.routes.All(func(a netip.Prefix, p *Peer) {
+		st := &out[place[p]]
+		st.Allowed = append(st.Allowed, a)
+	})
 	return out
 }
 
