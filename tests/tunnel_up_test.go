@@ -48,6 +48,7 @@ func TestTunnelIsSealedFromItsFirstPacketToItsLast(t *testing.T) {
 	s.splitWorks(far)
 	s.tunnelIsTight("with the tunnel up")
 	s.confined()
+	s.shownByWG()
 	s.keepsItsSecret()
 
 	killed := s.killEngines(func() { s.tunnelIsTight("while engines are killed") })
@@ -150,6 +151,18 @@ func (s *tunnelScene) state(want string) {
 		}
 	}
 	s.Errorf("state %q, want %q", got, want)
+}
+
+// shownByWG asks by WireGuard's own protocol, as `wg show` does.
+func (s *tunnelScene) shownByWG() {
+	s.Helper()
+	out, err := s.lab.Client.Run(s.ctx, "wg", "show", "own0")
+	if err != nil || !strings.Contains(out, "peer: "+s.public.String()) || !strings.Contains(out, "latest handshake: ") || !strings.Contains(out, "fwmark: 0xca6c") {
+		s.Errorf("wg show: %v:\n%s", err, out)
+	}
+	if out, err := s.lab.Client.Run(s.ctx, "wg", "set", "own0", "peer", s.public.String(), "endpoint", "203.0.113.11:1194"); err == nil {
+		s.Errorf("wg set another endpoint than the seal's: %s", out)
+	}
 }
 
 // confined demands that the engine has no right left that can be taken away.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -65,6 +66,7 @@ const (
 	fdReady   = 3 // of a supervisor: closed when it has told all, or ended
 	fdControl = 3 // of an engine
 	fdTUN     = 4
+	fdUAPI    = 5
 )
 
 // background runs this program again with args, as a supervisor in a session of
@@ -106,9 +108,9 @@ func background(args []string) (code int, err error) {
 
 // startEngine starts the process that moves a tunnel's packets, as another user
 // and with the two capabilities that it needs before it gives all of them up: to
-// mark its socket, and to empty its bounding set. It ends with the thread that
-// calls this.
-func startEngine(uid, gid uint32, tunFD int, log io.Writer) (keeper.Child, error) {
+// mark its socket, and to empty its bounding set. uapi may be nil. It ends with
+// the thread that calls this.
+func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writer) (keeper.Child, error) {
 	runtime.LockOSThread()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -130,6 +132,15 @@ func startEngine(uid, gid uint32, tunFD int, log io.Writer) (keeper.Child, error
 	cmd.Env = []string{}
 	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{theirs, tun}
+	if uapi != nil {
+		file, err := uapi.File()
+		if err != nil {
+			_ = unix.Close(pair[0])
+			return keeper.Child{}, fmt.Errorf("copy the descriptor of the socket of wg: %w", err)
+		}
+		defer file.Close()
+		cmd.ExtraFiles, cmd.Args = append(cmd.ExtraFiles, file), append(cmd.Args, "--uapi")
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid: true, Pdeathsig: syscall.SIGKILL,
 		Credential:  &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: !mayChangeGroups()},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,19 +12,34 @@ import (
 )
 
 // engineCommand is the process that a supervisor starts, see startEngine.
-type engineCommand struct{}
+type engineCommand struct {
+	Uapi bool `hidden:""` // a listener comes along
+}
 
 // Run moves packets until the supervisor hangs up.
-func (engineCommand) Run() error {
+func (c *engineCommand) Run(w *world) error {
 	if err := unix.SetNonblock(fdControl, true); err != nil {
-		return &usageError{err, "this command is started by `vpnguard tunnel up`"}
+		return &usageError{fmt.Errorf("talk to the supervisor: %w", err), "this command is started by `vpnguard tunnel up`"}
 	}
-	return worker.Run(os.NewFile(fdControl, "control"), fdTUN, func() ([]string, error) {
-		missing, err := confine.Apply(confine.Without{})
-		var text []string
-		for _, m := range missing {
-			text = append(text, m.String())
+	p := worker.Process{
+		Control: os.NewFile(fdControl, "control"), TUN: fdTUN, Confine: confined,
+		Log: func(err error) { fmt.Fprintln(w.stderr, err) },
+	}
+	if c.Uapi {
+		var err error
+		file := os.NewFile(fdUAPI, "uapi")
+		if p.UAPI, err = net.FileListener(file); err != nil {
+			return fmt.Errorf("listen for wg: %w", err)
 		}
-		return text, err
-	})
+		_ = file.Close()
+	}
+	return worker.Run(p)
+}
+
+func confined() (missing []string, err error) {
+	parts, err := confine.Apply(confine.Without{})
+	for _, m := range parts {
+		missing = append(missing, m.String())
+	}
+	return missing, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,6 +33,7 @@ type supervisor struct {
 	host   *host
 	device *tun.Device
 	keeper *keeper.Keeper
+	uapi   *net.UnixListener // nil: it could not be opened
 	log    *slog.Logger
 
 	events chan keeper.Event
@@ -69,6 +71,11 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 	}
 	defer s.device.Close()
 	s.plan.setup.TUN = s.device.Has()
+	if s.uapi, err = listenUAPI(plan.setup.Name); err != nil {
+		s.w.warn([]string{fmt.Sprintf("`wg show` will not find the tunnel: %v", err)})
+	} else {
+		defer s.uapi.Close()
+	}
 	run, stop := context.WithCancel(context.Background())
 	s.keep(run)
 	defer func() {
@@ -85,7 +92,7 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 func (s *supervisor) keep(ctx context.Context) {
 	log := &lines{say: func(line string) { s.log.Warn("the engine says", "line", line) }}
 	s.keeper = keeper.New(s.plan.setup, func() (keeper.Child, error) {
-		return startEngine(s.plan.uid, s.plan.gid, s.device.FD(), log)
+		return startEngine(s.plan.uid, s.plan.gid, s.device.FD(), s.uapi, log)
 	}, func(e keeper.Event) {
 		select {
 		case s.events <- e:

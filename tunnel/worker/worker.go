@@ -1,26 +1,42 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/tunnel"
 	"github.com/vpnguard/vpnguard/tunnel/engine"
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/tunnel/uapi"
 	"github.com/vpnguard/vpnguard/tunnel/udp"
 )
 
-// Run is the worker's process. tunFD is the TUN device's descriptor, confine
-// gives this process's rights up and names what the kernel lacks for that. It
-// returns nil when the supervisor hangs up, and an error when the tunnel ends by
+// Process is what a worker's process was given.
+type Process struct {
+	Control io.ReadWriter
+	TUN     int // the TUN device's descriptor
+	// UAPI is where the device's configuration protocol is served; nil: nowhere.
+	// Changes are refused there: an endpoint that the seal does not know would
+	// not be reached, and a peer that it knows not would not be sealed.
+	UAPI net.Listener
+	// Confine gives this process's rights up and names what the kernel lacks for
+	// that.
+	Confine func() ([]string, error)
+	// Log takes refusals that nobody else hears of.
+	Log func(error)
+}
+
+// Run is the worker's process. It returns nil when the supervisor hangs up, and an error when the tunnel ends by
 // itself; the supervisor was told.
-func Run(control io.ReadWriter, tunFD int, confine func() ([]string, error)) error {
-	w := &worker{orders: json.NewDecoder(control), reports: NewSender(control), completed: make(chan key.Public, 64)}
-	err := w.run(tunFD, confine)
+func Run(p Process) error {
+	w := &worker{Process: p, orders: json.NewDecoder(p.Control), reports: NewSender(p.Control), completed: make(chan key.Public, 64)}
+	err := w.run()
 	if err != nil {
 		_ = w.reports.Send(Report{Failed: err.Error()})
 	}
@@ -28,13 +44,14 @@ func Run(control io.ReadWriter, tunFD int, confine func() ([]string, error)) err
 }
 
 type worker struct {
+	Process
 	orders    *json.Decoder
 	reports   *Sender
 	completed chan key.Public
 	device    *tunnel.Device
 }
 
-func (w *worker) run(tunFD int, confine func() ([]string, error)) error {
+func (w *worker) run() error {
 	var first Order
 	if err := w.orders.Decode(&first); err != nil || first.Setup == nil {
 		return fmt.Errorf("wait for the tunnel's setup: %w", errors.Join(err, errors.New("it did not come")))
@@ -54,11 +71,11 @@ func (w *worker) run(tunFD int, confine func() ([]string, error)) error {
 	if err != nil {
 		return err
 	}
-	device, err := tun.Adopt(tunFD, first.Setup.Name, first.Setup.TUN)
+	device, err := tun.Adopt(w.TUN, first.Setup.Name, first.Setup.TUN)
 	if err != nil {
 		return err
 	}
-	missing, err := confine()
+	missing, err := w.Confine()
 	if err != nil {
 		return fmt.Errorf("confine the tunnel's engine: %w", err)
 	}
@@ -123,6 +140,13 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 	}
 	if w.device, err = tunnel.New(config); err != nil {
 		return err
+	}
+	if w.UAPI != nil {
+		// Its end is the process's.
+		go func() {
+			s := uapi.Server{Device: w.device, Log: w.Log}
+			_ = s.Serve(context.Background(), w.UAPI)
+		}()
 	}
 	for _, p := range config.Peers {
 		if len(p.Pinned) > 0 {
