@@ -13,11 +13,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
-	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/tunnel/keeper"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
@@ -108,9 +108,11 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	s.w.warn(res.Warnings)
 	s.keeper.Begin()
-	err = s.configure()
+	if err = s.configure(); err == nil {
+		// While the handshake is under way: the device is up now.
+		_, err = s.host.Connected(ctx, s.plan.setup.Name, false)
+	}
 	if err == nil {
 		err = s.handshake(ctx)
 	}
@@ -134,10 +136,10 @@ func (s *supervisor) configure() error {
 	if err := tun.Configure(name, mtu, gso, s.plan.conf.Interface.Addresses); err != nil {
 		return err
 	}
-	if s.plan.profile == rules.Full {
-		return nil // the guard steers all traffic there
+	if s.plan.settings.Steer == config.SteerAuto {
+		return nil // the guard leads there what belongs there
 	}
-	return tun.Route(name, 0, s.plan.allowed())
+	return tun.Route(name, s.plan.allowed())
 }
 
 // handshake waits for any peer's.
@@ -249,7 +251,12 @@ func (s *supervisor) repair() {
 	if up, err := tun.Up(name); err != nil || !up {
 		return // whoever set it down has a reason, and nothing leaves meanwhile
 	}
-	if err := s.configure(); err != nil {
+	err := s.configure()
+	if err == nil {
+		session, _ := s.host.Session(name)
+		_, err = s.host.Connected(context.Background(), name, session.Up)
+	}
+	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
 	}
 }
@@ -293,6 +300,7 @@ type tunnelJSON struct {
 
 // report says that the tunnel is sealed, and lets go of whoever waits for that.
 func (s *supervisor) report(res guard.Result, ends []endpoint.Endpoint) error {
+	s.w.warn(res.Warnings)
 	after := time.Since(s.since).Round(time.Millisecond)
 	if s.JSON {
 		out := tunnelJSON{Version: 1, State: string(res.State), Tunnel: s.plan.setup.Name, Profile: s.plan.profile.String(), Owner: ownerText(res.Session.Owner), After: after.String()}

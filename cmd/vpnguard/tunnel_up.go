@@ -103,8 +103,10 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 		return p, err
 	}
 	p.setup = setupOf(name.String(), p.conf)
-	p.profile, err = c.profileOf(p)
-	return p, err
+	if p.profile = c.profileOf(p); p.profile == rules.Full && p.settings.Steer != config.SteerAuto {
+		return p, &usageError{errors.New(`steer = "off": nothing would lead all traffic into the tunnel`), `nothing was changed; take steer = "off" out of the configuration, or give --profile split`}
+	}
+	return p, nil
 }
 
 // confFile finds the file. A plain name is one of a directory where only root writes.
@@ -206,26 +208,26 @@ func setupOf(name string, conf wgconf.Config) worker.Setup {
 
 // profileOf is full where a default route is allowed: whoever writes that wants
 // all of the traffic in the tunnel, of both families.
-func (c *tunnelUpCommand) profileOf(p tunnelPlan) (rules.Profile, error) {
+func (c *tunnelUpCommand) profileOf(p tunnelPlan) rules.Profile {
 	asked := c.Profile
 	if asked == config.ProfileAuto {
 		asked = p.settings.Profile
 	}
 	switch asked {
 	case config.ProfileFull:
-		return rules.Full, nil
+		return rules.Full
 	case config.ProfileSplit:
-		return rules.Split, nil
+		return rules.Split
 	case config.ProfileAuto:
 	}
 	for _, peer := range p.conf.Peers {
 		for _, a := range peer.AllowedIPs {
 			if a.Bits() <= 1 { // 0.0.0.0/0, or one of the halves that stand for it
-				return rules.Full, nil
+				return rules.Full
 			}
 		}
 	}
-	return rules.Split, nil
+	return rules.Split
 }
 
 // allowed is what all peers together are allowed.

@@ -47,9 +47,9 @@ func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
 	return nil
 }
 
-// Route leads prefixes into a device by a routing table, 0: the main one. It can
-// be repeated.
-func Route(name string, table int, prefixes []netip.Prefix) error {
+// Route leads prefixes into a device by the main routing table, but for those
+// that lead elsewhere already: they are somebody else's. It can be repeated.
+func Route(name string, prefixes []netip.Prefix) error {
 	h, err := netlink.NewHandle()
 	if err != nil {
 		return fmt.Errorf("route into device %q: %w", name, err)
@@ -60,9 +60,9 @@ func Route(name string, table int, prefixes []netip.Prefix) error {
 		return fmt.Errorf("route into device %q: %w", name, err)
 	}
 	for _, p := range prefixes {
-		r := &netlink.Route{LinkIndex: link.Attrs().Index, Table: table, Protocol: unix.RTPROT_STATIC, Scope: netlink.SCOPE_LINK,
+		r := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: unix.RTPROT_STATIC, Scope: netlink.SCOPE_LINK,
 			Dst: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
-		if err := h.RouteReplace(r); err != nil {
+		if err := h.RouteAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("route %s into device %q: %w", p, name, err)
 		}
 	}
