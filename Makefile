@@ -8,9 +8,9 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and DHCP clients.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables \
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw wireguard-tools dbus-daemon python3-gi python3-dbus python3-nftables \
            openconnect vpnc-scripts libev4 libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon openconnect
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw wg dbus-daemon openconnect
 
 PYTHON   = gi, dbus, nftables
 

@@ -57,6 +57,11 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"tunnel/engine/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"tunnel/engine/x.go", use(module+"tunnel/key", ""), ""},
 
+		{"tunnel/uapi/x.go", use("os", "func f() { os.Open(\"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("os", "var _ = os.ErrPermission"), ""},
+		{"tunnel/uapi/x.go", use("net", "func f() { net.Listen(\"unix\", \"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("net", "var _ net.Listener"), ""},
+
 		{"guard/x.go", use("os", "func f() { os.Exit(1) }"), "libraries do not exit"},
 		{"guard/x.go", "package p\nimport o \"os\"\nvar f = o.Exit", "libraries do not exit"},
 		{"guard/x.go", use("os", "func f() { os.Getpid() }"), ""},

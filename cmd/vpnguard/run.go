@@ -17,7 +17,8 @@ type world struct {
 	stateDir       string
 	keptDir        string // of the lock, on a disk that outlives a boot
 	configFile     string
-	journal        bool // whether stderr is the journal's
+	journal        bool   // whether stderr is the journal's
+	root           string // stands for / in the names of tunnels' files; empty: /
 }
 
 // commands are the whole command line.

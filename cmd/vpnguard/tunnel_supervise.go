@@ -287,8 +287,8 @@ func (s *supervisor) note(e keeper.Event) {
 	}
 }
 
-// tunnelJSON is the contract of `tunnel up --json`, version 1.
-type tunnelJSON struct {
+// sealedJSON is the contract of `tunnel up --json`, version 1.
+type sealedJSON struct {
 	Version   int      `json:"version"`
 	State     string   `json:"state"`
 	Tunnel    string   `json:"tunnel"`
@@ -303,7 +303,7 @@ func (s *supervisor) report(res guard.Result, ends []endpoint.Endpoint) error {
 	s.w.warn(res.Warnings)
 	after := time.Since(s.since).Round(time.Millisecond)
 	if s.JSON {
-		out := tunnelJSON{Version: 1, State: string(res.State), Tunnel: s.plan.setup.Name, Profile: s.plan.profile.String(), Owner: ownerText(res.Session.Owner), After: after.String()}
+		out := sealedJSON{Version: 1, State: string(res.State), Tunnel: s.plan.setup.Name, Profile: s.plan.profile.String(), Owner: ownerText(res.Session.Owner), After: after.String()}
 		for _, e := range ends {
 			out.Endpoints = append(out.Endpoints, e.String())
 		}

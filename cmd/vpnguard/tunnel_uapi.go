@@ -10,17 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uapiDir is where `wg` looks for devices.
-const uapiDir = "/run/wireguard"
-
 // listenUAPI opens the socket by which `wg show` finds a device. Only root gets
 // at it, for it tells the private key. One that a killed supervisor left makes
 // room: the device is ours, so that nobody else serves there.
 func listenUAPI(name string) (*net.UnixListener, error) {
-	if err := os.MkdirAll(uapiDir, 0o700); err != nil {
+	if err := os.MkdirAll(sockets, 0o700); err != nil {
 		return nil, fmt.Errorf("make a place for the socket of wg: %w", err)
 	}
-	path := filepath.Join(uapiDir, name+".sock")
+	path := filepath.Join(sockets, name+".sock")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("make room for the socket of wg: %w", err)
 	}

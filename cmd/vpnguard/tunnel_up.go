@@ -118,7 +118,7 @@ func confFile(conf string) (string, error) {
 	if err != nil {
 		return "", &usageError{fmt.Errorf("tunnel %q: %w", conf, err), "give the path of a file, or a name for /etc/vpnguard/NAME.conf"}
 	}
-	return filepath.Join("/etc/vpnguard", name.String()+".conf"), nil
+	return filepath.Join(confDir, name.String()+".conf"), nil
 }
 
 // readConf reads a file that nobody but its owner may read: it holds a private key.
