@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/confine"
 	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/survey"
 )
@@ -42,6 +43,9 @@ func (c *doctorCommand) Run(w *world) error {
 	out := doctorJSON{Version: 1, Kernel: kernel(), Features: []featureJSON{}}
 	features, verdict := probe()
 	out.Features = append(out.Features, features...)
+	if len(features) > 0 {
+		out.Features = append(out.Features, confinement()...)
+	}
 	host := w.survey()
 	if len(features) == 0 {
 		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel can enforce", Err: verdict})
@@ -55,6 +59,18 @@ func (c *doctorCommand) Run(w *world) error {
 	}
 	w.doctorText(out)
 	return verdict
+}
+
+// confinement is what can be taken away from the own tunnel's engine.
+func confinement() (all []featureJSON) {
+	for _, p := range confine.Probe() {
+		f := featureJSON{Name: p.Name + " around the tunnel's engine", OK: p.Err == nil, Optional: true, Since: p.Since, Module: "built in"}
+		if p.Err != nil {
+			f.Problem = p.Err.Error()
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // probe asks the kernel for its features. Without an answer there are none,
