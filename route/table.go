@@ -68,9 +68,14 @@ func (k Kernel) Apply(p Plan) error {
 	if err := fault.Refuse("route.change"); err != nil {
 		return fmt.Errorf("add routing rule: %w", err)
 	}
-	// A route that differs only in its gateway would be refused beside the old.
-	for _, r := range missing(have.Routes, p.Routes, Route.same) {
-		if slices.ContainsFunc(p.Routes, func(o Route) bool { return o.Table == r.Table && o.Dst == r.Dst && o.Metric == r.Metric }) {
+	// A route that differs only in its next hop would be refused beside the old,
+	// and a later removal could not tell the two apart.
+	old := missing(have.Routes, p.Routes, Route.same)
+	replaced := func(r Route) bool {
+		return slices.ContainsFunc(p.Routes, func(o Route) bool { return o.Table == r.Table && o.Dst == r.Dst && o.Metric == r.Metric })
+	}
+	for _, r := range old {
+		if replaced(r) {
 			if err := k.delRoute(r); err != nil {
 				return err
 			}
@@ -91,13 +96,12 @@ func (k Kernel) Apply(p Plan) error {
 			fault.Point("route.change.half")
 		}
 	}
-	old := missing(have.Rules, p.Rules, equal)
-	for _, r := range slices.Backward(old) {
+	for _, r := range slices.Backward(missing(have.Rules, p.Rules, equal)) {
 		if err := k.delRule(r); err != nil {
 			return err
 		}
 	}
-	for _, r := range missing(have.Routes, p.Routes, Route.same) {
+	for _, r := range slices.DeleteFunc(old, replaced) {
 		if err := k.delRoute(r); err != nil {
 			return err
 		}
