@@ -183,7 +183,9 @@ func (g *Guard) compareSteering(st *Status, links []link.Link) error {
 	st.Drift = append(st.Drift, route.Drift(want, have, func(index int) bool {
 		return !slices.ContainsFunc(links, func(l link.Link) bool { return l.Index == index && l.Up })
 	})...)
-	return nil
+	notes, err := g.injected(st.Record)
+	st.Notes = append(st.Notes, notes...)
+	return err
 }
 
 // strayRouting looks for ours where there should be none.
@@ -203,4 +205,48 @@ func steerDrift(was, is Record) []string {
 		return nil
 	}
 	return []string{"the ways to servers and tunnels are others than those that are steered to"}
+}
+
+// shownRoutes bounds what one status names.
+const shownRoutes = 8
+
+// injected names routes to a wire that a rogue network may have made, and what
+// becomes of what they attract.
+func (g *Guard) injected(rec Record) (notes []string, err error) {
+	if rec.idle() || rec.policy().Profile != rules.Full {
+		return nil, nil
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return nil, err
+	}
+	fate := "what it attracts is refused"
+	if !rec.Steer.Empty() && rec.Refused == "" {
+		fate = "what it attracts is steered into the tunnel, or refused"
+	}
+	j, more := rec.judge(), 0
+	for _, r := range main {
+		if !j.Injected(r) {
+			continue
+		}
+		if len(notes) == shownRoutes {
+			more++
+			continue
+		}
+		r.Table, r.Name = 0, rec.wireName(r.Dev)
+		notes = append(notes, fmt.Sprintf("route %s leads to a wire (protocol %d): %s", r, r.Protocol, fate))
+	}
+	if more > 0 {
+		notes = append(notes, fmt.Sprintf("%d more routes lead to a wire", more))
+	}
+	return notes, nil
+}
+
+func (r Record) wireName(index int) string {
+	for _, w := range r.Wires {
+		if w.Index == index {
+			return w.Name
+		}
+	}
+	return ""
 }
