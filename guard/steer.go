@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vpnguard/vpnguard/internal/fault"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/route"
@@ -205,6 +207,23 @@ func steerDrift(was, is Record) []string {
 		return nil
 	}
 	return []string{"the ways to servers and tunnels are others than those that are steered to"}
+}
+
+// leads is by which link the host would send to a server without steering, which
+// would answer a question that names neither protocol nor port by a tunnel.
+func (g *Guard) leads(addr netip.Addr, mark uint32, rec Record) (oif int, err error) {
+	if rec.Steer.Empty() {
+		return g.Links.RouteTo(addr, mark)
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return 0, err
+	}
+	way, ok := route.Way(main, addr, nil)
+	if !ok {
+		return 0, fmt.Errorf("find route to %q: %w", addr, unix.ENETUNREACH)
+	}
+	return way.Dev, nil
 }
 
 // shownRoutes bounds what one status names.

@@ -161,8 +161,18 @@ func (k Kernel) delRoute(r Route) error {
 	return nil
 }
 
+// Usable says why steering with tables from this one on is refused here; nil: it
+// is not, as far as can be told without a change.
+func (k Kernel) Usable(table uint32) error {
+	return k.free(Plan{Rules: []Rule{{Table: table}, {Table: table + 1}, {Table: table + 2}}})
+}
+
 // free looks for what is somebody else's where the plan's would be.
 func (k Kernel) free(p Plan) error {
+	// Without policy routing a route of any table would come into the main one.
+	if _, err := whole(func() ([]netlink.Rule, error) { return k.Handle.RuleList(unix.AF_INET) }); err != nil {
+		return fmt.Errorf("list routing rules (CONFIG_IP_MULTIPLE_TABLES): %w", err)
+	}
 	rules, err := k.rules()
 	if err != nil {
 		return err
@@ -201,7 +211,7 @@ func (k Kernel) rules() ([]netlink.Rule, error) {
 	var all []netlink.Rule
 	for _, family := range families {
 		list, err := whole(func() ([]netlink.Rule, error) { return k.Handle.RuleList(family) })
-		if absent(err, family) {
+		if absent(err) {
 			continue
 		}
 		if err != nil {
@@ -212,9 +222,9 @@ func (k Kernel) rules() ([]netlink.Rule, error) {
 	return all, nil
 }
 
-// absent reports whether the kernel has no IPv6 at all.
-func absent(err error, family int) bool {
-	return family == unix.AF_INET6 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
+// absent reports whether the kernel has no such family, or no rules in it.
+func absent(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 func (k Kernel) routes() ([]Route, error) {
@@ -223,7 +233,7 @@ func (k Kernel) routes() ([]Route, error) {
 		list, err := whole(func() ([]netlink.Route, error) {
 			return k.Handle.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 		})
-		if absent(err, family) {
+		if absent(err) {
 			continue
 		}
 		if err != nil {
