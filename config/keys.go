@@ -119,8 +119,8 @@ func list[T comparable](v any, to *[]T, parse func(string) (T, error)) error {
 }
 
 // table reads the number of a routing table. Below are those that the kernel
-// names (253 to 255) and that are written with one byte; above, the three that
-// follow must be numbers too.
+// names (253 to 255) and that are written with one byte; above, those that follow
+// must be numbers too.
 func table(v any, to *uint32) error {
 	s, err := scalar(v)
 	if err != nil {

@@ -67,7 +67,7 @@ func (s *Steer) UnmarshalText(text []byte) error {
 // neighbour of wg-quick's, far from the low numbers that people choose.
 const (
 	MinSteerTable     = 256
-	MaxSteerTable     = 1<<31 - 4
+	MaxSteerTable     = 1<<31 - 1024 // each session takes one more
 	DefaultSteerTable = 51920
 )
 

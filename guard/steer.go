@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vpnguard/vpnguard/internal/fault"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/route"
@@ -183,7 +185,9 @@ func (g *Guard) compareSteering(st *Status, links []link.Link) error {
 	st.Drift = append(st.Drift, route.Drift(want, have, func(index int) bool {
 		return !slices.ContainsFunc(links, func(l link.Link) bool { return l.Index == index && l.Up })
 	})...)
-	return nil
+	notes, err := g.injected(st.Record)
+	st.Notes = append(st.Notes, notes...)
+	return err
 }
 
 // strayRouting looks for ours where there should be none.
@@ -203,4 +207,65 @@ func steerDrift(was, is Record) []string {
 		return nil
 	}
 	return []string{"the ways to servers and tunnels are others than those that are steered to"}
+}
+
+// leads is by which link the host would send to a server without steering, which
+// would answer a question that names neither protocol nor port by a tunnel.
+func (g *Guard) leads(addr netip.Addr, mark uint32, rec Record) (oif int, err error) {
+	if rec.Steer.Empty() {
+		return g.Links.RouteTo(addr, mark)
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return 0, err
+	}
+	way, ok := route.Way(main, addr, nil)
+	if !ok {
+		return 0, fmt.Errorf("find route to %q: %w", addr, unix.ENETUNREACH)
+	}
+	return way.Dev, nil
+}
+
+// shownRoutes bounds what one status names.
+const shownRoutes = 8
+
+// injected names routes to a wire that a rogue network may have made, and what
+// becomes of what they attract.
+func (g *Guard) injected(rec Record) (notes []string, err error) {
+	if rec.idle() || rec.policy().Profile != rules.Full {
+		return nil, nil
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return nil, err
+	}
+	fate := "what it attracts is refused"
+	if !rec.Steer.Empty() && rec.Refused == "" {
+		fate = "what it attracts is steered into the tunnel, or refused"
+	}
+	j, more := rec.judge(), 0
+	for _, r := range main {
+		if !j.Injected(r) {
+			continue
+		}
+		if len(notes) == shownRoutes {
+			more++
+			continue
+		}
+		r.Table, r.Name = 0, rec.wireName(r.Dev)
+		notes = append(notes, fmt.Sprintf("route %s leads to a wire (protocol %d): %s", r, r.Protocol, fate))
+	}
+	if more > 0 {
+		notes = append(notes, fmt.Sprintf("%d more routes lead to a wire", more))
+	}
+	return notes, nil
+}
+
+func (r Record) wireName(index int) string {
+	for _, w := range r.Wires {
+		if w.Index == index {
+			return w.Name
+		}
+	}
+	return ""
 }

@@ -11,7 +11,7 @@ import (
 
 // Policy is everything that a plan depends on.
 type Policy struct {
-	Table    uint32   // the first of [Tables]
+	Table    uint32   // the first of those that are used, two and one for each tunnel
 	Tunnels  []Tunnel // the first that is full is preferred
 	Carriers []Carrier
 	Wires    []Wire
@@ -137,12 +137,15 @@ func (m *maker) inside() {
 // outside routes all that no exception is made for. It reports whether there is
 // a full tunnel in this family.
 func (m *maker) outside() (full bool) {
-	metric := uint32(insideMetric)
-	for _, t := range m.Tunnels {
-		if t.Full && slices.ContainsFunc(t.Addresses, m.mine) {
-			m.into(t, Route{Table: m.Table + 2, Dst: m.everything(), Metric: metric})
-			metric++
-			full = true
+	for i, t := range m.Tunnels {
+		if !t.Full || !slices.ContainsFunc(t.Addresses, m.mine) {
+			continue
+		}
+		full = true
+		m.into(t, Route{Table: m.Table + 2, Dst: m.everything(), Metric: insideMetric + uint32(i)})
+		if own := m.own(i); own != m.Table+2 {
+			m.into(t, Route{Table: own, Dst: m.everything(), Metric: insideMetric})
+			m.nowhere(own, m.everything())
 		}
 	}
 	if full {
@@ -150,6 +153,10 @@ func (m *maker) outside() (full bool) {
 	}
 	return full
 }
+
+// own is the table for what has an address of the tunnel: what came by it must
+// go back by it, whichever tunnel is preferred.
+func (m *maker) own(i int) uint32 { return m.Table + 2 + uint32(i) }
 
 // insideMetric is written out because 0 means 1024 in IPv6.
 const insideMetric = 1
@@ -224,10 +231,10 @@ var (
 // exceptions are what sees the main table. It only decides on ways: whether
 // anything may leave there is the packet filter's to say.
 func (m *maker) exceptions() {
-	for _, t := range m.Tunnels {
+	for i, t := range m.Tunnels {
 		for _, a := range t.Addresses {
 			if t.Full && m.mine(a) {
-				m.rule(Rule{Priority: priorityTunnel, From: netip.PrefixFrom(a, a.BitLen()), Local: true, Table: m.Table + 2})
+				m.rule(Rule{Priority: priorityTunnel, From: netip.PrefixFrom(a, a.BitLen()), Local: true, Table: m.own(i)})
 			}
 		}
 	}

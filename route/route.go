@@ -4,7 +4,7 @@
 //
 //	1910  a carrier's tuple, by its owner        -> table N, then main (1911)
 //	1912  what belongs to a tunnel by its prefix -> table N+1
-//	1913  from a tunnel's address                -> table N+2
+//	1913  from a tunnel's address                -> tables N+2, N+3, ... of each tunnel
 //	1914  from a wire's address, to a server     -> table N
 //	1915  link upkeep, neighbours, named services -> main
 //	1916  all else                               -> table N+2: a tunnel, or nowhere
@@ -22,16 +22,13 @@ import (
 // kernel nor iproute2's rt_protos gives to anybody.
 const Protocol = 'v'
 
-// Tables is how many tables there are from the first on.
-const Tables = 3
-
 // Priorities of the rules: after those of VRFs (1000), before those of people's
 // own policy routing and of other VPNs (5210, 32764), which would lead past us.
 const (
 	priorityCarrier = 1910 + iota // to table N
 	priorityMain                  // to main, if that has no route
 	priorityInside                // to table N+1
-	priorityTunnel                // to table N+2
+	priorityTunnel                // to the table of that tunnel
 	priorityReply                 // to table N
 	priorityUpkeep                // to main
 	priorityEnd                   // to table N+2

@@ -68,9 +68,14 @@ func (k Kernel) Apply(p Plan) error {
 	if err := fault.Refuse("route.change"); err != nil {
 		return fmt.Errorf("add routing rule: %w", err)
 	}
-	// A route that differs only in its gateway would be refused beside the old.
-	for _, r := range missing(have.Routes, p.Routes, Route.same) {
-		if slices.ContainsFunc(p.Routes, func(o Route) bool { return o.Table == r.Table && o.Dst == r.Dst && o.Metric == r.Metric }) {
+	// A route that differs only in its next hop would be refused beside the old,
+	// and a later removal could not tell the two apart.
+	old := missing(have.Routes, p.Routes, Route.same)
+	replaced := func(r Route) bool {
+		return slices.ContainsFunc(p.Routes, func(o Route) bool { return o.Table == r.Table && o.Dst == r.Dst && o.Metric == r.Metric })
+	}
+	for _, r := range old {
+		if replaced(r) {
 			if err := k.delRoute(r); err != nil {
 				return err
 			}
@@ -91,13 +96,12 @@ func (k Kernel) Apply(p Plan) error {
 			fault.Point("route.change.half")
 		}
 	}
-	old := missing(have.Rules, p.Rules, equal)
-	for _, r := range slices.Backward(old) {
+	for _, r := range slices.Backward(missing(have.Rules, p.Rules, equal)) {
 		if err := k.delRule(r); err != nil {
 			return err
 		}
 	}
-	for _, r := range missing(have.Routes, p.Routes, Route.same) {
+	for _, r := range slices.DeleteFunc(old, replaced) {
 		if err := k.delRoute(r); err != nil {
 			return err
 		}
@@ -157,8 +161,18 @@ func (k Kernel) delRoute(r Route) error {
 	return nil
 }
 
+// Usable says why steering with tables from this one on is refused here; nil: it
+// is not, as far as can be told without a change.
+func (k Kernel) Usable(table uint32) error {
+	return k.free(Plan{Rules: []Rule{{Table: table}, {Table: table + 1}, {Table: table + 2}}})
+}
+
 // free looks for what is somebody else's where the plan's would be.
 func (k Kernel) free(p Plan) error {
+	// Without policy routing a route of any table would come into the main one.
+	if _, err := whole(func() ([]netlink.Rule, error) { return k.Handle.RuleList(unix.AF_INET) }); err != nil {
+		return fmt.Errorf("list routing rules (CONFIG_IP_MULTIPLE_TABLES): %w", err)
+	}
 	rules, err := k.rules()
 	if err != nil {
 		return err
@@ -197,7 +211,7 @@ func (k Kernel) rules() ([]netlink.Rule, error) {
 	var all []netlink.Rule
 	for _, family := range families {
 		list, err := whole(func() ([]netlink.Rule, error) { return k.Handle.RuleList(family) })
-		if absent(err, family) {
+		if absent(err) {
 			continue
 		}
 		if err != nil {
@@ -208,9 +222,9 @@ func (k Kernel) rules() ([]netlink.Rule, error) {
 	return all, nil
 }
 
-// absent reports whether the kernel has no IPv6 at all.
-func absent(err error, family int) bool {
-	return family == unix.AF_INET6 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
+// absent reports whether the kernel has no such family, or no rules in it.
+func absent(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 func (k Kernel) routes() ([]Route, error) {
@@ -219,7 +233,7 @@ func (k Kernel) routes() ([]Route, error) {
 		list, err := whole(func() ([]netlink.Route, error) {
 			return k.Handle.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 		})
-		if absent(err, family) {
+		if absent(err) {
 			continue
 		}
 		if err != nil {
