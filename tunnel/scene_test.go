@@ -222,6 +222,14 @@ func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunn
 // tunnelsBy does that with the program of a role.
 func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
+	return tunnelsOf(t, role, a, b, family, mtu, withoutA, withoutB, func(p *place) []netip.Prefix {
+		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
+	})
+}
+
+// tunnelsOf lets through what is allowed of each.
+func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without, allowed func(*place) []netip.Prefix) (ea, eb *end) {
+	t.Helper()
 	var secret [2]key.Private
 	var public [2]key.Public
 	var err error
@@ -236,9 +244,6 @@ func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	psk, err := key.NewPreshared(nil)
 	if err != nil {
 		t.Fatal(err)
-	}
-	allowed := func(p *place) []netip.Prefix {
-		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
 	}
 	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
 	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})

@@ -76,7 +76,7 @@ func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[no
 		return
 	}
 	p.greatest, p.answered = stamp, now
-	p.meet(from)
+	p.meet(now, from)
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	// The index is that of the session to come, so it is taken first.
@@ -133,7 +133,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 		p.previous = p.current
 	}
 	p.current = s
-	p.meet(from)
+	p.meet(now, from)
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	p.arm(erase, now+eraseAfter)
@@ -142,6 +142,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 	if !p.flush(now) {
 		p.sendKeepalive(now)
 	}
+	p.began(now)
 }
 
 // complete notes that a handshake was completed by both, and ends one of ours
@@ -154,9 +155,14 @@ func (p *Peer) complete() {
 }
 
 // meet notes where an authentic message came from: there the peer is now.
-func (p *Peer) meet(from netip.AddrPort) {
-	if p.endpoint != from {
-		p.endpoint = from
+// Another port of the same address is the same path.
+func (p *Peer) meet(now time.Duration, from netip.AddrPort) {
+	if p.endpoint == from {
+		return
+	}
+	other := p.endpoint.Addr() != from.Addr()
+	if p.endpoint = from; other {
+		p.moved(now)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // PeerConfig is what the user says of a peer.
@@ -49,6 +50,9 @@ type Peer struct {
 	wake    time.Duration
 	place   int // in the heap
 
+	path  pmtu.Search
+	limit int // largest inner packet
+
 	staged   [][]byte
 	finished time.Time // wall time of the last handshake
 	rx, tx   uint64
@@ -66,6 +70,11 @@ type PeerStatus struct {
 	// RxBytes and TxBytes count authentic datagrams with their headers, and
 	// handshakes.
 	RxBytes, TxBytes uint64
+	// MTU is the largest inner packet that the path takes, as far as known.
+	MTU int
+	// Probed says that the peer answers probes, and Proved that a packet of MTU
+	// has arrived there.
+	Probed, Proved bool
 }
 
 // longAgo lies before every time that a clock gives, by more than any limit.
@@ -89,7 +98,7 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 	}
 	p := e.peers[c.Public]
 	if p == nil {
-		p = &Peer{e: e, public: c.Public, stamper: noise.NewStamper(c.Public), initiated: longAgo, answered: longAgo, wake: never}
+		p = &Peer{e: e, public: c.Public, stamper: noise.NewStamper(c.Public), initiated: longAgo, answered: longAgo, wake: never, limit: e.config.MTU}
 		for t := range p.at {
 			p.at[t] = never
 		}
@@ -102,12 +111,13 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 	}
 	p.remote, p.shared, p.interval = remote, !c.Preshared.IsZero(), c.Keepalive
 	if c.Endpoint.IsValid() {
-		p.endpoint = unmap(c.Endpoint)
+		p.meet(now, unmap(c.Endpoint))
 	}
 	e.routes.Remove(p)
 	for _, a := range c.Allowed {
 		e.routes.Insert(a, p)
 	}
+	e.refit()
 	p.disarm(persistent)
 	if p.interval > 0 {
 		p.arm(persistent, now)
@@ -128,13 +138,17 @@ func (e *Engine) RemovePeer(k key.Public) {
 	heap.Remove(&e.wakes, p.place)
 	delete(e.peers, k)
 	p.remote.Erase()
+	e.refit()
 }
 
 // Peers tells of every peer, in no order.
 func (e *Engine) Peers() []PeerStatus {
 	out := make([]PeerStatus, 0, len(e.peers))
 	for _, p := range e.peers {
-		st := PeerStatus{p.public, p.shared, p.endpoint, nil, p.interval, p.finished, p.rx, p.tx}
+		st := PeerStatus{
+			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Keepalive: p.interval, LastHandshake: p.finished,
+			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
+		}
 		e.routes.Held(p, func(a netip.Prefix) { st.Allowed = append(st.Allowed, a) })
 		out = append(out, st)
 	}

@@ -50,3 +50,20 @@ func GSOSize(mtu, overhead, maxBytes, maxSegments int) int {
 	// bodies are shorter, and the super-packet too.
 	return max(mtu, min(65535, segments*(mtu-72)+72))
 }
+
+// SetMTU changes the MTU of a device that is up. It needs CAP_NET_ADMIN.
+func SetMTU(name string, mtu int) error {
+	h, err := netlink.NewHandle()
+	if err != nil {
+		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err == nil && link.Attrs().MTU != mtu {
+		err = h.LinkSetMTU(link, mtu)
+	}
+	if err != nil {
+		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+	}
+	return nil
+}
