@@ -71,7 +71,21 @@ func newRoute(t testing.TB, family, mtu int, icmp bool) *route {
 		c[0].(*place).run("ip", "-6", "route", "add", c[4].(string), "via", c[2].(string))
 	}
 	n.narrow(mtu)
+	n.a.reach(n.b.wire[family], 56)
 	return n
+}
+
+// reach fails unless a ping of size bytes is answered; the first few may be
+// lost while neighbours and paths are found out.
+func (p *place) reach(to netip.Addr, size int) {
+	p.t.Helper()
+	var err error
+	for range 5 {
+		if err = p.command("busybox", "ping", "-q", "-c", "1", "-s", strconv.Itoa(size), "-W", "1", to.String()).Run(); err == nil {
+			return
+		}
+	}
+	p.t.Errorf("ping %s with %d bytes: %v", to, size, err)
 }
 
 // narrow gives the cable in the middle another MTU.
@@ -155,7 +169,7 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 			n := newRoute(t, c.family, 9000, c.icmp)
 			ea, eb := n.tunnels(0, tunnel.Without{})
 			overhead := []int{60, 80}[c.family]
-			n.a.run("busybox", "ping", "-q", "-c", "1", "-W", "7", n.b.in[c.family].String())
+			n.a.reach(n.b.in[c.family], 56)
 			for _, e := range []*end{ea, eb} {
 				e.proved(9000 - overhead)
 			}
@@ -169,6 +183,9 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 			}
 			pour := n.a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: seconds})
 			time.Sleep(300 * time.Millisecond)
+			// The own link shrinks: not even what is under way is lost.
+			n.a.run("ip", "link", "set", "wire", "mtu", "8000")
+			ea.proved(8000 - overhead)
 			for _, mtu := range []int{1500, 1380, 1280} {
 				n.narrow(mtu)
 				ea.proved(mtu - overhead)
@@ -185,18 +202,18 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 			if r.Seconds > 3 || r.Good < 20<<20 {
 				t.Errorf("%d bytes, and a stall of %.1f s", r.Good, r.Seconds)
 			}
-			if st := ea.status(); st.MTUFault != "" || st.Drops.Broken != 0 {
+			if st := ea.status(); st.MTUFault != "" || st.Drops.Broken != 0 || st.Drops.Unsent != 0 {
 				t.Errorf("%+v", st)
 			}
 			if c.family == 1 {
 				// What IPv6 promises goes through, in fragments inside.
-				n.a.run("busybox", "ping", "-q", "-c", "3", "-s", "1232", "-W", "2", n.b.in[1].String())
+				n.a.reach(n.b.in[1], 1232)
 			}
 			if f := n.fragments(); f != 0 {
 				t.Errorf("%d fragments outside", f)
 			}
-			// The routers would have seen some: a socket of its own may make them.
-			n.a.run("busybox", "ping", "-q", "-c", "1", "-s", "12000", "-W", "2", n.b.wire[0].String())
+			// The routers would have seen some.
+			n.a.reach(n.b.wire[0], 9500)
 			if n.fragments() == 0 {
 				t.Error("the routers see no fragments where there are some")
 			}
@@ -217,6 +234,31 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 			t.Errorf("a transfer without discovery stalled for %.1f s only", r.Seconds)
 		}
 	})
+}
+
+// Finding out what the path takes, again and again, is part of it.
+func TestPacketsAllocateNothing(t *testing.T) {
+	a, b := places(t, 1500)
+	ea, eb := tunnels(t, a, b, 0, 0, tunnel.Without{}, tunnel.Without{})
+	a.reach(b.in[0], 56)
+	ea.proved(1440)
+	addr := netip.AddrPortFrom(b.in[0], 7000)
+	var before, after [2]int
+	var packets uint64
+	for i, at := range []*[2]int{&before, &after} {
+		watch := b.traffic(trafficOrder{Kind: "watch", Addr: addr})
+		a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: 1}).result()
+		packets = uint64(watch.result().Good / 1400)
+		at[0], at[1] = ea.allocations(), eb.allocations()
+		t.Logf("round %d: %v allocations, %d packets", i, *at, packets)
+	}
+	for i := range before {
+		// The runtime has some of its own; one for each packet, or each run of
+		// packets, would be far more.
+		if n := after[i] - before[i]; packets < 5000 || n > int(packets)/40 {
+			t.Errorf("end %d: %d allocations for %d packets", i, n, packets)
+		}
+	}
 }
 
 // pour sends at 25 MB/s for o.Count seconds; then it cuts the connection, so that

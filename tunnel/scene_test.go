@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,6 +170,16 @@ func (e *end) status() (st tunnel.Status) {
 	return st
 }
 
+// allocations counts those of the heap since the end was started.
+func (e *end) allocations() (n int) {
+	e.t.Helper()
+	fmt.Fprintln(e.in, "allocations")
+	if _, err := fmt.Fscanln(e.out, &n); err != nil {
+		e.t.Fatal(err)
+	}
+	return n
+}
+
 // runEnd is the end's own process.
 func runEnd() error {
 	var o endOrder
@@ -200,6 +211,12 @@ func runEnd() error {
 	fmt.Println("up")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
+		if lines.Text() == "allocations" {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Println(m.Mallocs)
+			continue
+		}
 		st, err := d.Status()
 		if err != nil {
 			return err

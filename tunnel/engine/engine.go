@@ -67,8 +67,9 @@ type Engine struct {
 	out     []byte
 	content []byte // of a probe
 	run     run
-	auto    bool // no MTU was given
-	mtu     int  // for all peers
+	chance  [2]byte // of a jitter
+	auto    bool    // no MTU was given
+	mtu     int     // for all peers
 }
 
 // target is whom an index of ours is for: a session, or a handshake that we
@@ -149,9 +150,8 @@ func (e *Engine) newIndex(t target) (uint32, error) {
 // jitter keeps two ends from retrying at the same moment for ever (6.1): up to
 // a third of a second. Without randomness there is none.
 func (e *Engine) jitter() time.Duration {
-	var b [2]byte
-	if _, err := io.ReadFull(e.config.Random, b[:]); err != nil {
+	if _, err := io.ReadFull(e.config.Random, e.chance[:]); err != nil {
 		return 0
 	}
-	return time.Duration(binary.LittleEndian.Uint16(b[:])) * (time.Second / 3) / 65536
+	return time.Duration(binary.LittleEndian.Uint16(e.chance[:])) * (time.Second / 3) / 65536
 }
