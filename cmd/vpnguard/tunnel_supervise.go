@@ -18,6 +18,7 @@ import (
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/tunnel/engine"
 	"github.com/vpnguard/vpnguard/tunnel/keeper"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
@@ -40,6 +41,7 @@ type supervisor struct {
 	ended  chan error // what became of the keeper
 	known  bool       // the session was recorded before: the host was closed
 	since  time.Time
+	mtu    int // of the device
 }
 
 // supervise brings the tunnel up and keeps it until a signal ends it. The order
@@ -49,7 +51,7 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hide the private key from other processes: %w; nothing was changed", err)
 	}
-	s := &supervisor{tunnelUpCommand: c, w: w, plan: plan, since: time.Now(), events: make(chan keeper.Event, 64), ended: make(chan error, 1)}
+	s := &supervisor{tunnelUpCommand: c, w: w, plan: plan, since: time.Now(), mtu: plan.setup.MTU, events: make(chan keeper.Event, 64), ended: make(chan error, 1)}
 	s.log = newLog(w.stderr, w.journal)
 	ends, err := s.plan.resolve(ctx)
 	if err != nil {
@@ -131,7 +133,10 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 // configure gives the device what it needs; again after it was down, for then
 // the kernel has taken it away.
 func (s *supervisor) configure() error {
-	name, mtu := s.plan.setup.Name, s.plan.setup.MTU
+	name, mtu := s.plan.setup.Name, s.mtu
+	if mtu == 0 {
+		mtu = engine.DefaultMTU
+	}
 	gso := tun.GSOSize(mtu, noise.TransportSize, udp.MaxBytes, udp.MaxSegments)
 	if err := tun.Configure(name, mtu, gso, s.plan.conf.Interface.Addresses); err != nil {
 		return err
@@ -275,9 +280,28 @@ func (s *supervisor) stop() error {
 	return nil
 }
 
-// note logs what is worth a line.
+// resize gives the device the MTU that the engine found. What it says is not
+// more than a wish: it is the part that the internet talks to.
+func (s *supervisor) resize(mtu int) {
+	if mtu < minMTU || mtu > engine.MaxMTU {
+		s.log.Warn("the engine asks for an MTU that no device has", "tunnel", s.plan.setup.Name, "mtu", mtu)
+		return
+	}
+	if err := tun.SetMTU(s.plan.setup.Name, mtu); err != nil {
+		s.log.Warn("the device does not get its MTU", "tunnel", s.plan.setup.Name, "err", err)
+		return
+	}
+	s.mtu = mtu
+}
+
+// minMTU is the least that an IPv4 host has (RFC 1122, section 3.3.3).
+const minMTU = 576
+
+// note does what is worth a line, and little else.
 func (s *supervisor) note(e keeper.Event) {
 	switch {
+	case e.MTU != 0:
+		s.resize(e.MTU)
 	case e.Ended != nil:
 		s.log.Warn("the engine ended; the host stays closed and another one follows", "tunnel", s.plan.setup.Name, "err", e.Ended)
 	case e.Ready != nil:

@@ -17,7 +17,6 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/rules"
-	"github.com/vpnguard/vpnguard/tunnel/engine"
 	"github.com/vpnguard/vpnguard/tunnel/wgconf"
 	"github.com/vpnguard/vpnguard/tunnel/worker"
 )
@@ -190,9 +189,6 @@ func (c *tunnelUpCommand) engineUser() (uid, gid uint32, err error) {
 func setupOf(name string, conf wgconf.Config) worker.Setup {
 	i := conf.Interface
 	s := worker.Setup{Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
-	if s.MTU == 0 {
-		s.MTU = engine.DefaultMTU
-	}
 	if s.Mark == 0 {
 		s.Mark = engineMark
 	}

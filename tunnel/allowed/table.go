@@ -105,6 +105,9 @@ func lookup[V comparable](n *node[V], addr bits128) (found V, ok bool) {
 	return found, ok
 }
 
+// Any6 reports whether there is a prefix of IPv6.
+func (t *Table[V]) Any6() bool { return t.v6 != nil }
+
 // Held calls f for each prefix of value.
 func (t *Table[V]) Held(value V, f func(netip.Prefix)) {
 	t.All(func(prefix netip.Prefix, holder V) {

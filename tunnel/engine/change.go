@@ -238,7 +238,7 @@ func (p *Prepared) rekey() {
 }
 
 func (e *Engine) newPeer(k key.Public) *Peer {
-	p := &Peer{e: e, public: k, stamper: noise.NewStamper(k), initiated: longAgo, answered: longAgo, wake: never}
+	p := &Peer{e: e, public: k, stamper: noise.NewStamper(k), initiated: longAgo, answered: longAgo, wake: never, limit: e.config.MTU}
 	for t := range p.at {
 		p.at[t] = never
 	}
@@ -263,13 +263,14 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 	}
 	wake := false // the path is to be opened now
 	if c.Endpoint != nil && p.endpoint != unmap(*c.Endpoint) {
-		p.endpoint, wake = unmap(*c.Endpoint), true
+		wake = true
+		p.move(now, unmap(*c.Endpoint))
 		if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
 			p.pinned = []netip.AddrPort{p.endpoint}
 		}
 	}
 	if c.Pinned != nil {
-		p.pin(*c.Pinned)
+		p.pin(now, *c.Pinned)
 	}
 	if c.Keepalive != nil && p.interval != *c.Keepalive {
 		p.interval, wake = *c.Keepalive, true
@@ -290,6 +291,7 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 			p.e.routes.Insert(a.Prefix, p)
 		}
 	}
+	p.e.refit()
 }
 
 // Private returns a copy of our private key.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // PeerConfig is what the user says of a peer.
@@ -54,6 +55,9 @@ type Peer struct {
 	wake    time.Duration
 	place   int // in the heap
 
+	path  pmtu.Search
+	limit int // largest inner packet
+
 	staged   [][]byte
 	finished time.Time // wall time of the last handshake
 	rx, tx   uint64
@@ -71,6 +75,11 @@ type PeerStatus struct {
 	// RxBytes and TxBytes count authentic datagrams with their headers, and
 	// handshakes.
 	RxBytes, TxBytes uint64
+	// MTU is the largest inner packet that the path takes, as far as known.
+	MTU int
+	// Probed says that the peer answers probes, and Proved that a packet of MTU
+	// has arrived there.
+	Probed, Proved bool
 }
 
 // longAgo lies before every time that a clock gives, by more than any limit.
@@ -106,6 +115,7 @@ func (e *Engine) RemovePeer(k key.Public) {
 	heap.Remove(&e.wakes, p.place)
 	delete(e.peers, k)
 	p.remote.Erase()
+	e.refit()
 }
 
 // Peers tells of every peer, in no order.
@@ -114,7 +124,10 @@ func (e *Engine) Peers() []PeerStatus {
 	place := make(map[*Peer]int, len(e.peers))
 	for _, p := range e.peers {
 		place[p] = len(out)
-		out = append(out, PeerStatus{p.public, p.shared, p.endpoint, nil, p.interval, p.finished, p.rx, p.tx})
+		out = append(out, PeerStatus{
+			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Keepalive: p.interval, LastHandshake: p.finished,
+			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
+		})
 	}
 	// One walk for all: a walk each would hold packets up for long with many peers.
 	e.routes.All(func(a netip.Prefix, p *Peer) {
@@ -125,13 +138,13 @@ func (e *Engine) Peers() []PeerStatus {
 }
 
 // pin keeps the peer to addresses, none: to no address.
-func (p *Peer) pin(to []netip.AddrPort) {
+func (p *Peer) pin(now time.Duration, to []netip.AddrPort) {
 	p.pinned = nil
 	for _, a := range to {
 		p.pinned = append(p.pinned, unmap(a))
 	}
 	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
-		p.endpoint = p.pinned[0]
+		p.move(now, p.pinned[0])
 	}
 }
 

@@ -29,6 +29,7 @@ type Child struct {
 type Event struct {
 	Ready     *worker.Ready // a worker is confined and waits
 	Completed *key.Public   // a handshake with this peer
+	MTU       int           // that the device is to have now
 	Ended     error         // a worker is gone; another one follows
 }
 
@@ -182,6 +183,8 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 				k.Event(Event{Ready: r.Ready})
 			case r.Completed != nil:
 				k.Event(Event{Completed: r.Completed})
+			case r.MTU != 0:
+				k.Event(Event{MTU: r.MTU})
 			case r.Status != nil:
 				select {
 				case k.answers <- *r.Status:

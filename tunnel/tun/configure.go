@@ -113,3 +113,20 @@ func Remove(name string) error {
 	}
 	return nil
 }
+
+// SetMTU changes the MTU of a device that is up. It needs CAP_NET_ADMIN.
+func SetMTU(name string, mtu int) error {
+	h, err := netlink.NewHandle()
+	if err != nil {
+		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err == nil && link.Attrs().MTU != mtu {
+		err = h.LinkSetMTU(link, mtu)
+	}
+	if err != nil {
+		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+	}
+	return nil
+}

@@ -30,6 +30,7 @@ type Report struct {
 	Ready     *Ready         `json:",omitempty"` // it has its socket and has given up its rights
 	Completed *key.Public    `json:",omitempty"` // a handshake with this peer
 	Status    *tunnel.Status `json:",omitempty"`
+	MTU       int            `json:",omitempty"` // that the device is to have now
 	Failed    string         `json:",omitempty"` // why it ends
 }
 
@@ -43,7 +44,7 @@ type Ready struct {
 type Setup struct {
 	Name    string
 	TUN     tun.Offload // of the descriptor that comes along
-	MTU     int
+	MTU     int    // 0: what the paths take
 	Port    uint16 // 0: any
 	Mark    uint32
 	Private Secret

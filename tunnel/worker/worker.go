@@ -132,6 +132,7 @@ func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Soc
 // begin starts the tunnel and asks every peer for keys whose place is known.
 func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Socket) (err error) {
 	config.TUN, config.UDP = device, socket
+	config.SetMTU = func(mtu int) error { return w.reports.Send(Report{MTU: mtu}) }
 	config.Completed = func(k key.Public) {
 		select {
 		case w.completed <- k:
