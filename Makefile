@@ -78,13 +78,15 @@ bench: deps
 install: build
 	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard
 	install -D -m 0644 man/vpnguard.8 $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
-	for u in vpnguard-lock vpnguard; do \
+	for u in vpnguard-lock vpnguard vpnguard-tunnel@; do \
 	  sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/systemd/$$u.service | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u.service; done
+	install -D -m 0644 dist/sysusers.d/vpnguard.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf
 	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/udev/99-vpnguard.rules | install -D -m 0644 /dev/stdin $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8 \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard.service \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-tunnel@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf \
 	  $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 clean:

@@ -15,15 +15,18 @@ import (
 // that each can be tried alone. The zero value uses all.
 type Without struct{ Landlock, Seccomp bool }
 
-// Missing is a part that this kernel lacks.
-type Missing struct {
-	Part  string
+// Part is one of the means of confinement that not every kernel has.
+type Part struct {
+	Name  string
 	Since string // the kernel that has it
-	Err   error
+	Err   error  // why this one has not; nil: it has
 }
 
-func (m Missing) String() string {
-	return fmt.Sprintf("%s (since Linux %s): %v", m.Part, m.Since, m.Err)
+func (p Part) String() string {
+	if p.Err == nil {
+		return fmt.Sprintf("%s (since Linux %s)", p.Name, p.Since)
+	}
+	return fmt.Sprintf("%s (since Linux %s): %v", p.Name, p.Since, p.Err)
 }
 
 // Apply confines this process. The caller has switched its user before and has
@@ -31,7 +34,7 @@ func (m Missing) String() string {
 // afterwards. Landlock and seccomp are left out where the kernel lacks them; any
 // other failure is an error, and the process then has lost some of its rights.
 // It works in programs without cgo only: all threads must be reached.
-func Apply(w Without) ([]Missing, error) {
+func Apply(w Without) (lacks []Part, err error) {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return nil, fmt.Errorf("forbid core dumps: %w", err)
 	}
@@ -47,13 +50,12 @@ func Apply(w Without) ([]Missing, error) {
 	if err := every("give up new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
 		return nil, err
 	}
-	var missing []Missing
 	if !w.Landlock {
 		m, err := landlock()
 		if err != nil {
 			return nil, err
 		}
-		missing = append(missing, m...)
+		lacks = append(lacks, m...)
 	}
 	if err := dropCapabilities(); err != nil {
 		return nil, err
@@ -63,23 +65,29 @@ func Apply(w Without) ([]Missing, error) {
 		if err != nil {
 			return nil, err
 		}
-		missing = append(missing, m...)
+		lacks = append(lacks, m...)
 	}
-	return missing, nil
+	return lacks, nil
 }
 
-// Probe tells what this kernel lacks. It changes nothing.
-func Probe() []Missing {
-	var missing []Missing
-	if version, err := landlockVersion(); err != nil {
-		missing = append(missing, Missing{"Landlock", "5.13", err})
-	} else {
-		missing = append(missing, landlockLacks(version)...)
+// Probe tells of each part whether this kernel has it. It changes nothing.
+func Probe() []Part {
+	parts := []Part{{"seccomp", "4.14", seccompKnown()}}
+	version, err := landlockVersion()
+	if err != nil {
+		version = 0
 	}
-	if err := seccompKnown(); err != nil {
-		missing = append(missing, Missing{"seccomp", "4.14", err})
+	return append(parts, landlockParts(version, err)...)
+}
+
+// missing leaves out what the kernel has.
+func missing(parts []Part) (out []Part) {
+	for _, p := range parts {
+		if p.Err != nil {
+			out = append(out, p)
+		}
 	}
-	return missing
+	return out
 }
 
 // every makes a system call in each thread.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -153,12 +152,25 @@ func TestLandlockRefusesTheFileSystem(t *testing.T) {
 	}
 }
 
-func TestProbeNamesWhatIsMissing(t *testing.T) {
-	if missing := confine.Probe(); len(missing) != 0 {
-		t.Errorf("this kernel lacks %v", missing)
+func TestProbeTellsOfEachPart(t *testing.T) {
+	parts := confine.Probe()
+	if len(parts) != 4 {
+		t.Errorf("parts %v", parts)
 	}
-	version1 := confine.LandlockLacks(1)
-	if !slices.ContainsFunc(version1, func(m confine.Missing) bool { return strings.Contains(m.String(), "TCP (since Linux 6.7)") }) {
-		t.Errorf("version 1 lacks %v", version1)
+	for _, p := range parts {
+		if p.Err != nil {
+			t.Errorf("this kernel lacks %v", p)
+		}
+	}
+	for version, want := range map[int]int{0: 3, 1: 2, 3: 2, 4: 1, 5: 1, 6: 0, 9: 0} {
+		var missing []confine.Part
+		for _, p := range confine.LandlockParts(version, nil) {
+			if p.Err != nil {
+				missing = append(missing, p)
+			}
+		}
+		if len(missing) != want || want == 2 && !strings.HasPrefix(missing[0].String(), "Landlock for TCP (since Linux 6.7): ") {
+			t.Errorf("version %d lacks %v", version, missing)
+		}
 	}
 }

@@ -1,3 +1,3 @@
 package confine
 
-var LandlockLacks = landlockLacks
+var LandlockParts = landlockParts

@@ -17,18 +17,15 @@ func landlockVersion() (int, error) {
 	return int(v), nil
 }
 
-// landlockLacks names what a version cannot refuse yet.
-func landlockLacks(version int) []Missing {
-	var missing []Missing
-	for _, part := range []struct {
-		version     int
-		name, since string
-	}{{4, "Landlock for TCP", "6.7"}, {6, "Landlock for signals and abstract sockets", "6.12"}} {
-		if version < part.version {
-			missing = append(missing, Missing{part.name, part.since, fmt.Errorf("this kernel has version %d of Landlock", version)})
+// landlockParts are what versions of Landlock can refuse; err is why there is none.
+func landlockParts(version int, err error) []Part {
+	parts := []Part{{"Landlock", "5.13", err}, {"Landlock for TCP", "6.7", nil}, {"Landlock for signals and abstract sockets", "6.12", nil}}
+	for i, first := range []int{1, 4, 6} {
+		if version < first && parts[i].Err == nil {
+			parts[i].Err = fmt.Errorf("this kernel has version %d of Landlock, and %d has it", version, first)
 		}
 	}
-	return missing
+	return parts
 }
 
 // landlockAll is everything that a version of Landlock can refuse.
@@ -53,10 +50,11 @@ func landlockAll(version int) unix.LandlockRulesetAttr {
 }
 
 // landlock refuses everything and allows nothing: no file is opened any more.
-func landlock() ([]Missing, error) {
+func landlock() ([]Part, error) {
 	version, err := landlockVersion()
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
-		return []Missing{{"Landlock", "5.13", err}}, nil
+	// EPERM is no answer of Landlock's: a filter around this process gives it.
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+		return missing(landlockParts(0, err)), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for Landlock: %w", err)
@@ -70,5 +68,5 @@ func landlock() ([]Missing, error) {
 	if err := every("enter Landlock", unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); err != nil {
 		return nil, err
 	}
-	return landlockLacks(version), nil
+	return missing(landlockParts(version, nil)), nil
 }

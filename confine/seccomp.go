@@ -82,11 +82,11 @@ func seccompKnown() error {
 
 const seccompGetActionAvail = 2 // linux/seccomp.h
 
-func seccomp() ([]Missing, error) {
+func seccomp() ([]Part, error) {
 	err := seccompKnown()
 	switch {
-	case archAudit == 0, errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
-		return []Missing{{"seccomp", "4.14", err}}, nil
+	case archAudit == 0, errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPERM):
+		return []Part{{"seccomp", "4.14", err}}, nil
 	case err != nil:
 		return nil, fmt.Errorf("ask for seccomp: %w", err)
 	}

@@ -32,8 +32,16 @@ type Config struct {
 	Private    key.Private
 	ListenPort uint16 // 0: any
 	FwMark     uint32 // of what goes out by the wire; 0: none
-	MTU        int    // of the TUN device; 0: [engine.DefaultMTU]
-	Peers      []engine.PeerConfig
+	// MTU of the TUN device; 0: what all peers' paths take, [engine.DefaultMTU]
+	// until that is known. A given one is the most: less is used where a path
+	// takes less.
+	MTU int
+	// SetMTU gives the TUN device another MTU, for which a process without
+	// privileges asks somebody else; nil: [tun.SetMTU], which needs
+	// CAP_NET_ADMIN. It is called by one goroutine at a time, and not after
+	// Close has returned. What it fails with is in [Status].
+	SetMTU func(mtu int) error
+	Peers  []engine.PeerConfig
 	// Without is what is not to be used although the kernel has it.
 	Without Without
 	// Random is the source of keys; nil: the system's.
@@ -54,6 +62,7 @@ type Without struct {
 	TUNUDP     bool
 	UDPSegment bool
 	UDPGather  bool
+	Probes     bool // of the paths' MTU, whose peers then get Config.MTU at most
 }
 
 func (w Without) tun() tun.Offload {
@@ -83,6 +92,7 @@ type Status struct {
 	ListenPort uint16
 	FwMark     uint32
 	MTU        int
+	MTUFault   string // why the TUN device does not have it; empty: it does
 	Features   Features
 	Peers      []engine.PeerStatus // by public key
 	Drops      Drops
@@ -95,6 +105,7 @@ type Drops struct {
 	Unstaged uint64 // from the host, to a peer without keys and endpoint
 	Undone   uint64 // runs that the TUN device did not take
 	Broken   uint64 // malformed packets of the TUN device
+	TooBig   uint64 // longer than the path takes, which their senders were told
 }
 
 // ErrClosed is returned by every call after [Device.Close].
@@ -121,7 +132,7 @@ func New(c Config) (_ *Device, err error) {
 			p.close()
 		}
 	}()
-	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Random: c.Random, Completed: c.Completed})
+	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Probe: !c.Without.Probes, Random: c.Random, Completed: c.Completed})
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +160,12 @@ func New(c Config) (_ *Device, err error) {
 	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("make an event descriptor: %w", err)
 	}
+	if c.SetMTU == nil {
+		name := p.tun.Name()
+		c.SetMTU = func(mtu int) error { return tun.SetMTU(name, mtu) }
+	}
+	p.keeper = newKeeper(c.SetMTU)
+	p.mtu.Store(int64(p.engine.MTU()))
 	d := &Device{p: p, done: make(chan struct{})}
 	p.todo = d.take
 	go func() {
@@ -162,8 +179,8 @@ func New(c Config) (_ *Device, err error) {
 // Name is the TUN device's name.
 func (d *Device) Name() string { return d.p.tun.Name() }
 
-// MTU is the TUN device's.
-func (d *Device) MTU() int { return d.p.engine.MTU() }
+// MTU is what the TUN device's is to be. It changes with the peers' paths.
+func (d *Device) MTU() int { return int(d.p.mtu.Load()) }
 
 // Done is closed when the tunnel has ended: by Close, or by itself when its
 // TUN device is gone. [Device.Close] then tells why.
@@ -209,6 +226,9 @@ func (d *Device) Status() (Status, error) {
 // status is all that is told of the pump.
 func (p *pump) status() Status {
 	st := Status{Name: p.tun.Name(), Public: p.engine.Public(), ListenPort: p.port, FwMark: p.mark, MTU: p.engine.MTU(), Peers: p.engine.Peers(), Drops: p.drops}
+	if fault := p.keeper.fault.Load(); fault != nil {
+		st.MTUFault = *fault
+	}
 	st.Features = Features{p.tun.Has(), p.udp.Has()}
 	st.Features.TUN.TCP, st.Features.TUN.UDP = p.merger.TCP, p.merger.UDP
 	return st

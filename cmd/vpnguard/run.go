@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -78,6 +79,10 @@ func run(ctx context.Context, w world) (code int) {
 	}
 	call.BindTo(ctx, (*context.Context)(nil))
 	if err := call.Run(&w); err != nil {
+		var told exitStatus
+		if errors.As(err, &told) {
+			return int(told)
+		}
 		return w.fail(err)
 	}
 	return exitDone

@@ -107,6 +107,9 @@ func lookup[V comparable](n *node[V], addr bits128) (found V, ok bool) {
 	return found, ok
 }
 
+// Any6 reports whether there is a prefix of IPv6.
+func (t *Table[V]) Any6() bool { return t.v6 != nil }
+
 // needed is what stands in n's place: n itself, unless it is neither a prefix
 // nor a parting.
 func (n *node[V]) needed() *node[V] {

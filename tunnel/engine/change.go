@@ -194,7 +194,7 @@ func (p *Prepared) Commit(now time.Duration) {
 	remove := func(k key.Public) {
 		if peer := e.peers[k]; peer != nil {
 			gone[k] = stamps{peer.stamped, peer.greatest}
-			e.RemovePeer(k)
+			e.remove(peer)
 		}
 	}
 	if p.change.ReplacePeers {
@@ -216,6 +216,7 @@ func (p *Prepared) Commit(now time.Duration) {
 			peer.apply(now, c, p.remotes[i])
 		}
 	}
+	e.refit() // once: it looks at every peer
 }
 
 // rekey gives every peer what the new private key makes of it.
@@ -226,7 +227,7 @@ func (p *Prepared) rekey() {
 		made := p.kept[k]
 		if made == nil {
 			if !p.change.ReplacePeers {
-				e.RemovePeer(k)
+				e.remove(peer)
 			}
 			continue
 		}
@@ -238,7 +239,7 @@ func (p *Prepared) rekey() {
 }
 
 func (e *Engine) newPeer(k key.Public) *Peer {
-	p := &Peer{e: e, public: k, stamper: noise.NewStamper(k), initiated: longAgo, answered: longAgo, wake: never}
+	p := &Peer{e: e, public: k, stamper: noise.NewStamper(k), initiated: longAgo, answered: longAgo, wake: never, limit: e.config.MTU}
 	for t := range p.at {
 		p.at[t] = never
 	}
@@ -263,13 +264,14 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 	}
 	wake := false // the path is to be opened now
 	if c.Endpoint != nil && p.endpoint != unmap(*c.Endpoint) {
-		p.endpoint, wake = unmap(*c.Endpoint), true
+		wake = true
+		p.move(now, unmap(*c.Endpoint))
 		if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
 			p.pinned = []netip.AddrPort{p.endpoint}
 		}
 	}
 	if c.Pinned != nil {
-		p.pin(*c.Pinned)
+		p.pin(now, *c.Pinned)
 	}
 	if c.Keepalive != nil && p.interval != *c.Keepalive {
 		p.interval, wake = *c.Keepalive, true

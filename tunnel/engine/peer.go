@@ -9,6 +9,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // PeerConfig is what the user says of a peer.
@@ -21,7 +22,8 @@ type PeerConfig struct {
 	// Keepalive is the interval of persistent keepalives; 0: none.
 	Keepalive time.Duration
 	// Pinned are the only addresses that the peer may have; none: it is wherever
-	// it proves to be. One that does not answer makes room for the next.
+	// it proves to be. Before it answered, and when it does not answer, all of
+	// them are asked at once.
 	Pinned []netip.AddrPort
 }
 
@@ -54,6 +56,9 @@ type Peer struct {
 	wake    time.Duration
 	place   int // in the heap
 
+	path  pmtu.Search
+	limit int // largest inner packet
+
 	staged   [][]byte
 	finished time.Time // wall time of the last handshake
 	rx, tx   uint64
@@ -71,6 +76,11 @@ type PeerStatus struct {
 	// RxBytes and TxBytes count authentic datagrams with their headers, and
 	// handshakes.
 	RxBytes, TxBytes uint64
+	// MTU is the largest inner packet that the path takes, as far as known.
+	MTU int
+	// Probed says that the peer answers probes, and Proved that a packet of MTU
+	// has arrived there.
+	Probed, Proved bool
 }
 
 // longAgo lies before every time that a clock gives, by more than any limit.
@@ -95,16 +105,20 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 
 // RemovePeer forgets a peer and its keys.
 func (e *Engine) RemovePeer(k key.Public) {
-	p := e.peers[k]
-	if p == nil {
-		return
+	if p := e.peers[k]; p != nil {
+		e.remove(p)
+		e.refit()
 	}
+}
+
+// remove forgets a peer. refit is to follow.
+func (e *Engine) remove(p *Peer) {
 	p.dropHandshake()
 	p.dropSessions()
 	p.dropStaged()
 	p.disallow()
 	heap.Remove(&e.wakes, p.place)
-	delete(e.peers, k)
+	delete(e.peers, p.public)
 	p.remote.Erase()
 }
 
@@ -112,7 +126,10 @@ func (e *Engine) RemovePeer(k key.Public) {
 func (e *Engine) Peers() []PeerStatus {
 	out := make([]PeerStatus, 0, len(e.peers))
 	for _, p := range e.peers {
-		out = append(out, PeerStatus{p.public, p.shared, p.endpoint, slices.Clone(p.allowed), p.interval, p.finished, p.rx, p.tx})
+		out = append(out, PeerStatus{
+			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Allowed: slices.Clone(p.allowed), Keepalive: p.interval, LastHandshake: p.finished,
+			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
+		})
 	}
 	return out
 }
@@ -146,20 +163,13 @@ func (p *Peer) disallow() {
 }
 
 // pin keeps the peer to addresses, none: to no address.
-func (p *Peer) pin(to []netip.AddrPort) {
+func (p *Peer) pin(now time.Duration, to []netip.AddrPort) {
 	p.pinned = nil
 	for _, a := range to {
 		p.pinned = append(p.pinned, unmap(a))
 	}
 	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
-		p.endpoint = p.pinned[0]
-	}
-}
-
-// turn goes on to the next address of a peer that does not answer.
-func (p *Peer) turn() {
-	if i := slices.Index(p.pinned, p.endpoint); i >= 0 {
-		p.endpoint = p.pinned[(i+1)%len(p.pinned)]
+		p.move(now, p.pinned[0])
 	}
 }
 

@@ -40,6 +40,8 @@ type Socket struct {
 	has  Offload
 	send message
 	recv message
+	// troubled says that a call failed with what may lie in the error queue.
+	troubled bool
 }
 
 // message is the storage of one sendmsg or recvmsg.
@@ -94,6 +96,9 @@ func (s *Socket) setUp(port uint16, mark uint32, want Offload) error {
 	}
 	if want.Gather {
 		s.has.Gather = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+	}
+	if err := s.probe(); err != nil {
+		return err
 	}
 	if err := unix.Bind(s.fd, addr); err != nil {
 		return fmt.Errorf("bind the UDP socket to port %d: %w", port, err)
