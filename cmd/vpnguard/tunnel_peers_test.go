@@ -126,6 +126,11 @@ func TestPeersAreAddedToFileAndDeviceAndRemovedAgain(t *testing.T) {
 		}
 	}
 	sameFiles(t, full, files(t, root))
+	d.refuse = os.ErrPermission
+	if code, _, wrong := tunnelIn(root, "", "peers", "remove", "wg0", "tablet"); code != exitUsage || !strings.Contains(wrong, "the tunnel takes no changes while it runs: end it") {
+		t.Errorf("a device that takes no changes: exit %d, %q", code, wrong)
+	}
+	sameFiles(t, full, files(t, root))
 	d.refuse = nil
 	// Nobody can read what is printed: there is no such peer.
 	closed := world{args: []string{"tunnel", "peers", "add", "wg0", "lost", "--endpoint", "x.example"}, stdout: brokenPipe{}, stderr: &bytes.Buffer{}, root: root}
