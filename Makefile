@@ -8,9 +8,9 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and DHCP clients.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables \
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw wireguard-tools dbus-daemon python3-gi python3-dbus python3-nftables \
            openconnect vpnc-scripts libev4 libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon openconnect
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw wg dbus-daemon openconnect
 
 PYTHON   = gi, dbus, nftables
 
@@ -78,13 +78,15 @@ bench: deps
 install: build
 	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard
 	install -D -m 0644 man/vpnguard.8 $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
-	for u in vpnguard-lock vpnguard; do \
+	for u in vpnguard-lock vpnguard vpnguard-tunnel@; do \
 	  sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/systemd/$$u.service | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u.service; done
+	install -D -m 0644 dist/sysusers.d/vpnguard.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf
 	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/udev/99-vpnguard.rules | install -D -m 0644 /dev/stdin $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8 \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard.service \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-tunnel@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf \
 	  $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 clean:

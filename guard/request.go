@@ -16,7 +16,9 @@ type Request struct {
 	PID      int // of the client; 0: called by hand
 	Explicit bool
 	Profile  rules.Profile // counts if Explicit
-	Split    bool          // the client proved that only some traffic belongs in the tunnel
+	// Connecting says that the tunnel does not work yet; see [Guard.Connected].
+	Connecting bool
+	Split      bool // the client proved that only some traffic belongs in the tunnel
 
 	Endpoints []endpoint.Endpoint
 	Names     []endpoint.OrName
@@ -47,6 +49,7 @@ type Result struct {
 	State    State
 	Text     string   // of a dry run: the ruleset
 	Knobs    []string // of a dry run: the sysctls
+	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string
 	Done     []string // what was done, a sentence each
 }

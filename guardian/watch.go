@@ -125,8 +125,8 @@ func (g *Guardian) Run(ctx context.Context) error {
 		}
 	})
 
-	notify("READY=1")
-	defer notify("STOPPING=1")
+	Notify("READY=1")
+	defer Notify("STOPPING=1")
 	g.Log.Info("guarding", "state", g.stats.state.String(), "owns", g.Owns, "socket", SocketPath(g.Dir))
 	return g.loop(ctx, rulesets, links, files, touched)
 }

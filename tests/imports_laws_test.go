@@ -43,6 +43,8 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"rules/lower/x.go", use(module+"rules", ""), ""},
 		{"guard/x.go", use(module+"state", ""), ""},
 
+		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
+
 		{"guard/x.go", use("github.com/alecthomas/kong", ""), "only cmd knows kong"},
 		{"cmd/vpnguard/x.go", use("github.com/alecthomas/kong", ""), ""},
 		{"guard/x.go", use(nftables, ""), "only nft and rules/lower know the netfilter library"},
@@ -54,6 +56,11 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"tunnel/interop/x_test.go", use("golang.zx2c4.com/wireguard/device", ""), ""},
 		{"tunnel/engine/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"tunnel/engine/x.go", use(module+"tunnel/key", ""), ""},
+
+		{"tunnel/uapi/x.go", use("os", "func f() { os.Open(\"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("os", "var _ = os.ErrPermission"), ""},
+		{"tunnel/uapi/x.go", use("net", "func f() { net.Listen(\"unix\", \"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("net", "var _ net.Listener"), ""},
 
 		{"guard/x.go", use("os", "func f() { os.Exit(1) }"), "libraries do not exit"},
 		{"guard/x.go", "package p\nimport o \"os\"\nvar f = o.Exit", "libraries do not exit"},

@@ -106,7 +106,7 @@ var laws = []law{
 			"endpoint": {"endpoint"},
 			"rules":    {"rules", "endpoint"}, "hook": {"hook", "endpoint"}, "config": {"config", "endpoint"},
 		}
-		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel"} {
+		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel", "confine"} {
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
 		allowed["blocked"] = []string{"blocked"}
@@ -128,6 +128,18 @@ var laws = []law{
 				report("imports %s", p)
 			}
 		}
+	}},
+	{"the tunnel's protocol server touches no file", func(s source, report func(string, ...any)) {
+		s.used("os", func(name string, call bool) {
+			if call && !s.test() && s.below("tunnel/uapi") {
+				report("calls os.%s", name)
+			}
+		})
+		s.used("net", func(name string, call bool) {
+			if call && (strings.HasPrefix(name, "Dial") || strings.HasPrefix(name, "Listen")) && !s.test() && s.below("tunnel/uapi") {
+				report("uses net.%s", name)
+			}
+		})
 	}},
 	{"libraries do not exit", func(s source, report func(string, ...any)) {
 		s.used("os", func(name string, _ bool) {
@@ -223,7 +235,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

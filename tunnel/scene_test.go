@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,6 +170,16 @@ func (e *end) status() (st tunnel.Status) {
 	return st
 }
 
+// allocations counts those of the heap since the end was started.
+func (e *end) allocations() (n int) {
+	e.t.Helper()
+	fmt.Fprintln(e.in, "allocations")
+	if _, err := fmt.Fscanln(e.out, &n); err != nil {
+		e.t.Fatal(err)
+	}
+	return n
+}
+
 // runEnd is the end's own process.
 func runEnd() error {
 	var o endOrder
@@ -200,6 +211,12 @@ func runEnd() error {
 	fmt.Println("up")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
+		if lines.Text() == "allocations" {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Println(m.Mallocs)
+			continue
+		}
 		st, err := d.Status()
 		if err != nil {
 			return err
@@ -222,6 +239,14 @@ func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunn
 // tunnelsBy does that with the program of a role.
 func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
+	return tunnelsOf(t, role, a, b, family, mtu, withoutA, withoutB, func(p *place) []netip.Prefix {
+		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
+	})
+}
+
+// tunnelsOf lets through what is allowed of each.
+func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without, allowed func(*place) []netip.Prefix) (ea, eb *end) {
+	t.Helper()
 	var secret [2]key.Private
 	var public [2]key.Public
 	var err error
@@ -236,9 +261,6 @@ func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	psk, err := key.NewPreshared(nil)
 	if err != nil {
 		t.Fatal(err)
-	}
-	allowed := func(p *place) []netip.Prefix {
-		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
 	}
 	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
 	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})

@@ -21,7 +21,7 @@ import (
 
 // trafficOrder is what a process that makes or takes traffic is told.
 type trafficOrder struct {
-	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast: TCP one way
+	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast, watch, pour: TCP one way
 	Addr  netip.AddrPort
 	From  netip.AddrPort
 	Bytes int64
@@ -73,6 +73,14 @@ func runTraffic() error {
 	case "source":
 		fmt.Println("ready")
 		if err := source(o); err != nil {
+			return err
+		}
+	case "watch":
+		if r, err = watch(o); err != nil {
+			return err
+		}
+	case "pour":
+		if err := pour(o); err != nil {
 			return err
 		}
 	case "drain", "blast":

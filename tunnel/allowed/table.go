@@ -50,18 +50,18 @@ func from16(b []byte) bits128 {
 }
 
 // Insert gives prefix, which must be valid, to value; the last one to ask has
-// it. Bits behind the prefix's length count for nothing.
-func (t *Table[V]) Insert(prefix netip.Prefix, value V) {
+// it. Bits behind the prefix's length count for nothing. It tells who had it, if
+// anybody did.
+func (t *Table[V]) Insert(prefix netip.Prefix, value V) (was V, held bool) {
 	prefix = prefix.Masked()
 	raw := prefix.Addr().AsSlice()
 	if prefix.Addr().Is4() {
-		insert(&t.v4, from4(raw), prefix.Bits(), value)
-	} else {
-		insert(&t.v6, from16(raw), prefix.Bits(), value)
+		return insert(&t.v4, from4(raw), prefix.Bits(), value)
 	}
+	return insert(&t.v6, from16(raw), prefix.Bits(), value)
 }
 
-func insert[V comparable](at **node[V], prefix bits128, length int, value V) {
+func insert[V comparable](at **node[V], prefix bits128, length int, value V) (was V, held bool) {
 	for *at != nil {
 		n := *at
 		shared := min(n.prefix.common(prefix), n.length, length)
@@ -72,18 +72,20 @@ func insert[V comparable](at **node[V], prefix bits128, length int, value V) {
 			*at = parted
 			if shared == length {
 				parted.value, parted.held = value, true
-				return
+				return was, false
 			}
 			parted.child[prefix.bit(shared)] = &node[V]{prefix: prefix, length: length, value: value, held: true}
-			return
+			return was, false
 		}
 		if n.length == length {
+			was, held = n.value, n.held
 			n.value, n.held = value, true
-			return
+			return was, held
 		}
 		at = &n.child[prefix.bit(n.length)]
 	}
 	*at = &node[V]{prefix: prefix, length: length, value: value, held: true}
+	return was, false
 }
 
 // Lookup4 finds the value for an IPv4 address, the first 4 bytes of b.
@@ -105,52 +107,12 @@ func lookup[V comparable](n *node[V], addr bits128) (found V, ok bool) {
 	return found, ok
 }
 
-// Held calls f for each prefix of value.
-func (t *Table[V]) Held(value V, f func(netip.Prefix)) {
-	walk(t.v4, func(n *node[V]) {
-		if n.value == value {
-			var b [4]byte
-			binary.BigEndian.PutUint32(b[:], uint32(n.prefix.hi>>32))
-			f(netip.PrefixFrom(netip.AddrFrom4(b), n.length).Masked())
-		}
-	})
-	walk(t.v6, func(n *node[V]) {
-		if n.value == value {
-			var b [16]byte
-			binary.BigEndian.PutUint64(b[:], n.prefix.hi)
-			binary.BigEndian.PutUint64(b[8:], n.prefix.lo)
-			f(netip.PrefixFrom(netip.AddrFrom16(b), n.length).Masked())
-		}
-	})
-}
+// Any6 reports whether there is a prefix of IPv6.
+func (t *Table[V]) Any6() bool { return t.v6 != nil }
 
-func walk[V comparable](n *node[V], f func(*node[V])) {
-	if n == nil {
-		return
-	}
-	if n.held {
-		f(n)
-	}
-	walk(n.child[0], f)
-	walk(n.child[1], f)
-}
-
-// Remove takes every prefix of value out.
-func (t *Table[V]) Remove(value V) {
-	t.v4 = without(t.v4, value)
-	t.v6 = without(t.v6, value)
-}
-
-// without keeps no node that is neither a prefix nor a parting.
-func without[V comparable](n *node[V], value V) *node[V] {
-	if n == nil {
-		return nil
-	}
-	n.child[0], n.child[1] = without(n.child[0], value), without(n.child[1], value)
-	if n.held && n.value == value {
-		var none V
-		n.held, n.value = false, none
-	}
+// needed is what stands in n's place: n itself, unless it is neither a prefix
+// nor a parting.
+func (n *node[V]) needed() *node[V] {
 	switch {
 	case n.held || n.child[0] != nil && n.child[1] != nil:
 		return n
@@ -158,4 +120,30 @@ func without[V comparable](n *node[V], value V) *node[V] {
 		return n.child[0]
 	}
 	return n.child[1]
+}
+
+// Delete takes one prefix, which must be valid, out if it is value's.
+func (t *Table[V]) Delete(prefix netip.Prefix, value V) {
+	prefix = prefix.Masked()
+	raw := prefix.Addr().AsSlice()
+	if prefix.Addr().Is4() {
+		t.v4 = cut(t.v4, from4(raw), prefix.Bits(), value)
+	} else {
+		t.v6 = cut(t.v6, from16(raw), prefix.Bits(), value)
+	}
+}
+
+func cut[V comparable](n *node[V], prefix bits128, length int, value V) *node[V] {
+	if n == nil || n.length > length || n.prefix.common(prefix) < n.length {
+		return n
+	}
+	switch {
+	case n.length == length && n.held && n.value == value:
+		var none V
+		n.held, n.value = false, none
+	case n.length < length:
+		at := &n.child[prefix.bit(n.length)]
+		*at = cut(*at, prefix, length, value)
+	}
+	return n.needed()
 }
