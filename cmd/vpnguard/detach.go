@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/confine"
 	"github.com/vpnguard/vpnguard/tunnel/keeper"
 )
 
@@ -112,6 +113,9 @@ func background(args []string) (code int, err error) {
 // the thread that calls this.
 func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writer) (keeper.Child, error) {
 	runtime.LockOSThread()
+	if err := confine.Bound(unix.CAP_NET_ADMIN, unix.CAP_SETPCAP); err != nil {
+		return keeper.Child{}, err
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return keeper.Child{}, fmt.Errorf("open a socket pair: %w", err)

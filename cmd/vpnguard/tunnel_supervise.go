@@ -113,7 +113,7 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 	s.keeper.Begin()
 	if err = s.configure(); err == nil {
 		// While the handshake is under way: the device is up now.
-		_, err = s.host.Connected(ctx, s.plan.setup.Name, false)
+		_, err = s.host.Resteer(ctx, s.plan.setup.Name)
 	}
 	if err == nil {
 		err = s.handshake(ctx)
@@ -258,8 +258,7 @@ func (s *supervisor) repair() {
 	}
 	err := s.configure()
 	if err == nil {
-		session, _ := s.host.Session(name)
-		_, err = s.host.Connected(context.Background(), name, session.Up)
+		_, err = s.host.Resteer(context.Background(), name)
 	}
 	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)

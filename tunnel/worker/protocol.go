@@ -44,8 +44,8 @@ type Ready struct {
 type Setup struct {
 	Name    string
 	TUN     tun.Offload // of the descriptor that comes along
-	MTU     int    // 0: what the paths take
-	Port    uint16 // 0: any
+	MTU     int         // 0: what the paths take
+	Port    uint16      // 0: any
 	Mark    uint32
 	Private Secret
 	Peers   []Peer
