@@ -66,6 +66,7 @@ type Session struct {
 	Profile   rules.Profile       `json:"profile"`
 	Explicit  bool                `json:"explicit"` // the profile was asked for, not guessed
 	Endpoints []endpoint.Endpoint `json:"endpoints"`
+	Listen    uint16              `json:"listen,omitzero"` // of a tunnel's server, whose peers may be anywhere
 	Owner     rules.Owner         `json:"owner"`
 	Addresses []netip.Prefix      `json:"addresses"`
 	DNS       []netip.Addr        `json:"dns"`
@@ -154,7 +155,9 @@ func (r Record) policy() rules.Policy {
 			p.Profile = rules.Full
 		}
 		p.Tunnels = append(p.Tunnels, s.tunnel())
-		p.Carriers = append(p.Carriers, carriers(s.Owner, s.Endpoints, s.Bootstrap))
+		c := carriers(s.Owner, s.Endpoints, s.Bootstrap)
+		c.Listen = s.Listen
+		p.Carriers = append(p.Carriers, c)
 	}
 	if r.Lock != nil {
 		p.Profile = rules.Full

@@ -21,7 +21,9 @@ type Request struct {
 	Split      bool // the client proved that only some traffic belongs in the tunnel
 
 	Endpoints []endpoint.Endpoint
-	Names     []endpoint.OrName
+	// Listen is the UDP port of a tunnel's server; 0: it is a client.
+	Listen uint16
+	Names  []endpoint.OrName
 	// ResolveTimeout bounds the looking up of Names; 0 looks nothing up.
 	ResolveTimeout time.Duration
 	UIDs           []uint32 // with Mark and Cgroup: the owner as the user gave it

@@ -89,7 +89,7 @@ func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 	if err != nil {
 		return Plan{}, nil, err
 	}
-	if len(s.Endpoints) == 0 {
+	if len(s.Endpoints) == 0 && s.Listen == 0 {
 		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
 			"give --endpoint ADDR:PORT/PROTO")
 	}

@@ -40,6 +40,7 @@ type tunnelScene struct {
 	shared  key.Preshared
 	public  key.Public // the server's
 	conf    string     // path in the client
+	dial    []string   // the job of a far end that dials the address that is added
 }
 
 func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }
@@ -62,6 +63,7 @@ func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	if err = errors.Join(err, e); err != nil {
 		t.Fatal(err)
 	}
+	s.dial = []string{"far", server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
 	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
 	return s
 }
@@ -84,6 +86,10 @@ func farJob(args []string) error {
 	if err != nil {
 		return err
 	}
+	var at netip.AddrPort // of our other end; not valid: it dials
+	if len(args) > 4 {
+		at = netip.MustParseAddrPort(args[4])
+	}
 	port := far.Endpoint().Port()
 	if trip > 0 {
 		port++
@@ -92,7 +98,7 @@ func farJob(args []string) error {
 		}
 	}
 	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName("far0"), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
-		Public: public, Preshared: shared, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
+		Public: public, Preshared: shared, Endpoint: at, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
 	}}})
 	if err != nil {
 		return err

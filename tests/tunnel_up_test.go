@@ -355,7 +355,7 @@ func TestTunnelRefusesWrongFiles(t *testing.T) {
 		{":1194", ":0", 0o600, "own0.conf:8:12: Endpoint"},
 		{"203.0.113.10:1194", "nosuch.example:1194", 0o600, "find the endpoint of the peer in line 5"},
 		{"Endpoint", "Endpiont", 0o600, `own0.conf:8:1: [Peer] has no name "Endpiont"`},
-		{"Endpoint = 203.0.113.10:1194", "", 0o600, "no peer has an Endpoint"},
+		{"Endpoint = 203.0.113.10:1194", "", 0o600, "a peer has no Endpoint and there is no ListenPort"},
 		{"\n\n", "\nPostUp = reboot\n", 0o600, "own0.conf:4: PostUp: commands of a file are not run"},
 		{"\n\n", "\nTable = off\n", 0o600, "Table: only auto is understood"},
 		{"\n\n", "\nSaveConfig = true\n", 0o600, "SaveConfig = true: the file is never written"},

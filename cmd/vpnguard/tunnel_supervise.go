@@ -115,7 +115,7 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 		// While the handshake is under way: the device is up now.
 		_, err = s.host.Resteer(ctx, s.plan.setup.Name)
 	}
-	if err == nil {
+	if err == nil && len(ends) > 0 { // a server waits for whoever comes
 		err = s.handshake(ctx)
 	}
 	if err == nil {

@@ -105,6 +105,9 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	if p.profile = c.profileOf(p); p.profile == rules.Full && p.settings.Steer != config.SteerAuto {
 		return p, &usageError{errors.New(`steer = "off": nothing would lead all traffic into the tunnel`), `nothing was changed; take steer = "off" out of the configuration, or give --profile split`}
 	}
+	if p.profile == rules.Full && serves(p.conf) {
+		return p, &usageError{fmt.Errorf("%s: a peer has no Endpoint: answers to one that is anywhere would be led into the tunnel with all other traffic", p.file), "nothing was changed; give --profile split, or the peer an Endpoint"}
+	}
 	return p, nil
 }
 
@@ -152,10 +155,15 @@ func readConf(path string) (wgconf.Config, error) {
 		return conf, &usageError{fmt.Errorf("%s: SaveConfig = true: the file is never written", path), "nothing was changed; take the line out"}
 	case i.Table != wgconf.Table{}:
 		return conf, &usageError{fmt.Errorf("%s: Table: only auto is understood", path), "nothing was changed; --profile says what belongs in the tunnel"}
-	case !slices.ContainsFunc(conf.Peers, func(p wgconf.Peer) bool { return p.Endpoint != endpoint.OrName{} }):
-		return conf, &usageError{fmt.Errorf("%s: no peer has an Endpoint, so that none could be reached", path), hint}
+	case len(conf.Peers) == 0 && i.ListenPort == 0, serves(conf) && i.ListenPort == 0:
+		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), hint}
 	}
 	return conf, nil
+}
+
+// serves tells whether peers may be anywhere, or may come later.
+func serves(conf wgconf.Config) bool {
+	return len(conf.Peers) == 0 || slices.ContainsFunc(conf.Peers, func(p wgconf.Peer) bool { return p.Endpoint == endpoint.OrName{} })
 }
 
 // Defaults of the engine's user and mark. The uid is one of those that systemd's
@@ -188,7 +196,7 @@ func (c *tunnelUpCommand) engineUser() (uid, gid uint32, err error) {
 
 func setupOf(name string, conf wgconf.Config) worker.Setup {
 	i := conf.Interface
-	s := worker.Setup{Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
+	s := worker.Setup{Inside: inside(i.Addresses), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
 	if s.Mark == 0 {
 		s.Mark = engineMark
 	}
@@ -200,6 +208,14 @@ func setupOf(name string, conf wgconf.Config) worker.Setup {
 		s.Peers = append(s.Peers, peer)
 	}
 	return s
+}
+
+// inside are the networks of our own addresses.
+func inside(addresses []netip.Prefix) (list []netip.Prefix) {
+	for _, a := range addresses {
+		list = append(list, a.Masked())
+	}
+	return list
 }
 
 // profileOf is full where a default route is allowed: whoever writes that wants
@@ -217,6 +233,9 @@ func (c *tunnelUpCommand) profileOf(p tunnelPlan) rules.Profile {
 	case config.ProfileAuto:
 	}
 	for _, peer := range p.conf.Peers {
+		if peer.Endpoint == (endpoint.OrName{}) {
+			continue // a client of ours: what it may send is no way for our traffic
+		}
 		for _, a := range peer.AllowedIPs {
 			if a.Bits() <= 1 { // 0.0.0.0/0, or one of the halves that stand for it
 				return rules.Full
@@ -274,6 +293,9 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) guard.Request {
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
 		Endpoints: ends, UIDs: []uint32{p.uid}, Mark: p.setup.Mark, Mask: ^uint32(0),
 		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
+	}
+	if serves(p.conf) {
+		r.Listen = i.ListenPort
 	}
 	if p.profile == rules.Split {
 		r.Routes = p.allowed()
