@@ -19,6 +19,7 @@ require (
 )
 
 require (
+	github.com/godbus/dbus/v5 v5.2.4 // indirect
 	github.com/mdlayher/socket v0.6.0 // indirect
 	github.com/nishanths/exhaustive v0.17.1 // indirect
 	github.com/polyfloyd/go-errorlint v1.8.0 // indirect

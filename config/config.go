@@ -22,8 +22,9 @@ type Config struct {
 	Guests    []endpoint.IfName // "guests": containers and VMs that may use the tunnel
 	Fence     Fence
 	Endpoints []endpoint.OrName // "endpoints": VPN servers beside those the client tells
-	DNS       []netip.Addr      // "dns": resolvers in the tunnel
-	Domains   []string          // "domains": asked of DNS, see [endpoint.ParseName]
+	DNS       []netip.Addr      // "dns", a list: resolvers in the tunnel
+	Naming    Naming            // "dns", a word: who sets the session's resolvers
+	Domains   []string          // "domains": asked of DNS, see [endpoint.ParseName]; with "~" before it, not searched
 
 	// BootstrapDNS is who the owner alone may ask for the server's address
 	// while all else is closed.

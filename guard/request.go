@@ -27,11 +27,13 @@ type Request struct {
 	Mask           uint32
 	Cgroup         string
 
-	Addresses []netip.Prefix
-	DNS       []netip.Addr
-	Domains   []string
-	Routes    []netip.Prefix
-	Bootstrap []netip.Addr
+	Addresses    []netip.Prefix
+	DNS          []netip.Addr
+	Domains      []string
+	RouteDomains []string
+	Naming       Naming
+	Routes       []netip.Prefix
+	Bootstrap    []netip.Addr
 
 	Settings Settings
 }

@@ -50,6 +50,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		}
 		i, _ := rec.session(r.Dev)
 		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.Skipped...)}
+		res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
 		return nil
 	})
 	return res, err
