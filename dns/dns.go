@@ -76,10 +76,9 @@ type Saved struct {
 	File     *fileState      `json:"file,omitempty"`
 	Resolved []resolvedState `json:"resolved,omitempty"`
 	Manager  *managerState   `json:"networkmanager,omitempty"`
-	Entries  []string        `json:"entries,omitempty"` // of resolvconf
-	// Leaving are links and entries of sessions that ended, to be given back.
-	LeavingLinks   []resolvedState `json:"leaving_links,omitempty"`
-	LeavingEntries []string        `json:"leaving_entries,omitempty"`
+	Record   []byte          `json:"record,omitempty"` // that resolvconf is told
+	// LeavingLinks are of sessions that ended, to be given back.
+	LeavingLinks []resolvedState `json:"leaving_links,omitempty"`
 }
 
 // System is the host. The zero value is this one.
