@@ -49,8 +49,8 @@ type Link struct {
 	Servers []netip.Addr `json:"servers"`
 	Search  []string     `json:"search"` // completed to, and asked of Servers
 	Route   []string     `json:"route"`  // asked of Servers
-	// All: every name is to be asked of Servers. Owners that cannot tell names
-	// apart take it for true.
+	// All: every name that no other link claims is to be asked of Servers.
+	// Owners that cannot tell names apart ask the links in their order.
 	All bool `json:"all"`
 }
 

@@ -62,16 +62,17 @@ func (r Record) wish() (w dns.Wish, want dns.Owner) {
 			if s.Profile != profile || len(s.DNS) == 0 || s.Naming == NamingOff || s.Naming == NamingClient {
 				continue
 			}
-			l := dns.Link{Dev: s.Dev, Servers: s.DNS, Search: s.Domains, Route: s.RouteDomains}
-			// A split session that claims no domain would have resolvers that
-			// nobody asks.
-			l.All = s.Profile == rules.Full || len(s.Domains)+len(s.RouteDomains) == 0
-			w.Links = append(w.Links, l)
+			// One session is for every name that no other claims. A split one is
+			// as well, if there is no full one: the LAN's resolver is refused.
+			w.Links = append(w.Links, dns.Link{Dev: s.Dev, Servers: s.DNS, Search: s.Domains, Route: s.RouteDomains, All: len(w.Links) == 0})
 			w.Last = append(w.Last, s.Bootstrap...)
 			if want == "" {
 				want = dns.Owner(s.Naming)
 			}
 		}
+	}
+	if r.Lock != nil && !w.Empty() {
+		w.Last = append(w.Last, r.Lock.Bootstrap...)
 	}
 	return w, want
 }
