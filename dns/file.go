@@ -97,7 +97,10 @@ func (f file) restore(s Saved) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.File.ours(now) && !now.equal(s.File.Before) {
+	if now.equal(s.File.Before) { // never set, or given back by a call that was killed
+		return nil, f.sweep()
+	}
+	if !s.File.ours(now) {
 		return []string{fmt.Sprintf("%s was changed by somebody else since its resolvers were set; it is left as it is", resolvConf)}, f.sweep()
 	}
 	fault.Point("dns.restore.before")
@@ -220,8 +223,6 @@ func (f file) put(c content) error {
 // explain adds what an error of the file system means here.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%w: the file system is read-only", err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: the file or its directory is immutable (lsattr), or this process may not write it", err)
 	case errors.Is(err, unix.EACCES):

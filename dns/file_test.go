@@ -168,12 +168,12 @@ func TestFileThatCannotBeWrittenIsAClearErrorAndNothingChanged(t *testing.T) {
 			must(t, unix.Mount(s.path("/etc"), s.path("/etc"), "", unix.MS_BIND, ""))
 			must(t, unix.Mount("", s.path("/etc"), "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 			t.Cleanup(func() { _ = unix.Unmount(s.path("/etc"), unix.MNT_DETACH) })
-		}, "the file system is read-only", unix.EROFS},
+		}, "read-only file system", unix.EROFS},
 		"a file mounted read-only": {func(t *testing.T, s System) {
 			must(t, unix.Mount(s.path(resolvConf), s.path(resolvConf), "", unix.MS_BIND, ""))
 			must(t, unix.Mount("", s.path(resolvConf), "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 			t.Cleanup(func() { _ = unix.Unmount(s.path(resolvConf), unix.MNT_DETACH) })
-		}, "the file system is read-only", unix.EROFS},
+		}, "read-only file system", unix.EROFS},
 		"a directory": {func(t *testing.T, s System) {
 			must(t, os.Remove(s.path(resolvConf)), os.Mkdir(s.path(resolvConf), 0o755))
 		}, "neither a file nor a link", nil},
@@ -200,7 +200,7 @@ func TestFileThatCannotBeWrittenIsAClearErrorAndNothingChanged(t *testing.T) {
 // An immutable file and a security module's refusal are seen as these errors;
 // a namespace cannot make the first, nor can a test load a policy.
 func TestRefusalsAreExplained(t *testing.T) {
-	for err, says := range map[unix.Errno]string{unix.EPERM: "immutable", unix.EACCES: "SELinux", unix.EROFS: "read-only"} {
+	for err, says := range map[unix.Errno]string{unix.EPERM: "immutable", unix.EACCES: "SELinux", unix.EROFS: "read-only file system"} {
 		if got := explain(err); !errors.Is(got, err) || !strings.Contains(got.Error(), says) {
 			t.Errorf("%v: %v", err, got)
 		}
