@@ -17,7 +17,7 @@ func managerRuns(t *testing.T, config string) (stop func()) {
 	must(t, os.WriteFile("/etc/NetworkManager/NetworkManager.conf", []byte("[main]\nplugins=keyfile\nauth-polkit=false\n"+config+"\n[keyfile]\nunmanaged-devices=*,except:interface-name:lan0\n"), 0o644))
 	stop = daemon(t, []string{"LD_LIBRARY_PATH=" + root + "/usr/lib/x86_64-linux-gnu"}, root+"/usr/sbin/NetworkManager",
 		"--debug", "--log-level=INFO", "--state-file=/var/lib/NetworkManager/NetworkManager.state", "--pid-file=/run/NetworkManager/pid")
-	until(t, "NetworkManager answers", func() bool { return System{}.answers(managerName) })
+	until(t, "NetworkManager answers", func() bool { _, err := manager{}.read(); return err == nil })
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", "lan0").Run() })
 	return stop
 }
