@@ -48,6 +48,7 @@ type Result struct {
 	Session  Session
 	State    State
 	Text     string   // of a dry run: the ruleset
+	Names    []string // of a dry run: the resolvers, and in whose configuration
 	Knobs    []string // of a dry run: the sysctls
 	Warnings []string
 	Done     []string // what was done, a sentence each

@@ -29,6 +29,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
+		res.Names = g.wouldName(plan.Record)
 		res.Text, res.Warnings = plan.Ruleset.Replacement(), warnings
 		return res, nil
 	}

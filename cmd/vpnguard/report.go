@@ -29,6 +29,9 @@ func (w *world) dryRun(res guard.Result) {
 	for _, k := range res.Knobs {
 		fmt.Fprintf(w.stdout, "# sysctl %s\n", k)
 	}
+	for _, n := range res.Names {
+		fmt.Fprintf(w.stdout, "# resolvers %s\n", n)
+	}
 	fmt.Fprint(w.stdout, res.Text)
 }
 
