@@ -15,7 +15,7 @@ import (
 func install(t *testing.T, name string) {
 	t.Helper()
 	root, over := owners(t, name), t.TempDir()
-	sh(t, "cp -a "+root+"/usr/. "+over+"/; for d in bin sbin lib; do [ ! -e "+root+"/$d ] || cp -a "+root+"/$d "+over+"/; done; cp -a "+root+"/etc/. /etc/")
+	sh(t, "copy='cp -dR --preserve=mode'; $copy "+root+"/usr/. "+over+"/; for d in bin sbin lib; do [ ! -e "+root+"/$d ] || $copy "+root+"/$d "+over+"/; done; $copy "+root+"/etc/. /etc/")
 	opts := "lowerdir=" + over + ":/usr"
 	if err := unix.Mount("overlay", "/usr", "overlay", 0, opts); err != nil {
 		t.Fatalf("lay %s over /usr: %v", name, err)

@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // The guardian sets again what others write over, and gives up on who does it
@@ -122,11 +125,28 @@ func TestResolversThatCannotBeSetAreSaidAndTheHostIsClosed(t *testing.T) {
 	s.nothingLeft("after down")
 }
 
+const unpackedResolved = "../.cache/resolvers/systemd-resolved"
+
+// startResolved starts it and tells it of the LAN's resolver.
+func (s *scene) startResolved(root string) (stop func()) {
+	s.Helper()
+	kill := s.background(s.lab.Client, root+"/lib/systemd/systemd-resolved")
+	s.until("systemd-resolved answers", func() bool {
+		_, err := s.lab.Client.Run(s.ctx, root+"/usr/bin/resolvectl", "dns", "eth0", "192.168.1.1")
+		return err == nil
+	})
+	return func() {
+		if err := kill(syscall.SIGKILL); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
 // resolvedRuns starts the real systemd-resolved on the client's host, with the
 // LAN's resolver on the wire.
-func (s *scene) resolvedRuns() {
+func (s *scene) resolvedRuns() (stop func()) {
 	s.Helper()
-	root, err := filepath.Abs("../.cache/resolvers/systemd-resolved")
+	root, err := filepath.Abs(unpackedResolved)
 	if err == nil {
 		_, err = os.Stat(root)
 	}
@@ -150,12 +170,9 @@ printf '[Resolve]\nFallbackDNS=\n' > /etc/systemd/resolved.conf
 		_, err := os.Stat(s.lab.Client.Path("/run/dbus/system_bus_socket"))
 		return err == nil
 	})
-	s.daemon(root + "/lib/systemd/systemd-resolved")
-	s.until("systemd-resolved answers", func() bool {
-		_, err := s.lab.Client.Run(s.ctx, root+"/usr/bin/resolvectl", "dns", "eth0", "192.168.1.1")
-		return err == nil
-	})
+	stop = s.startResolved(root)
 	s.script(root + "/usr/bin/resolvectl llmnr eth0 no; " + root + "/usr/bin/resolvectl mdns eth0 no; ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
+	return stop
 }
 
 func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.T) {
@@ -163,7 +180,7 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 	srv := namesServer()
 	srv.Split = true
 	s.serveNames(srv)
-	s.resolvedRuns()
+	stop := s.resolvedRuns()
 	s.lanKnows("guard off")
 	bare := s.bare(clientOf(srv))
 	s.lanKnows("guard off, tunnel up")
@@ -171,6 +188,7 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 		t.Fatal(err)
 	}
 	before := s.snapshot()
+	s.watch()
 	client := s.connectSplit(clientOf(srv))
 	stdout, _ := s.must(0, "status")
 	if !strings.Contains(stdout, "set in systemd-resolved") {
@@ -181,7 +199,23 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 	}
 	s.vpnKnows("split", behind, behindAddress)
 	s.vpnKnows("split, by the search list", "host", behindAddress)
-	s.vpnKnows("split, a name of nobody's", "public.example", "203.0.113.80")
+	s.vpnKnows("split, a name of nobody's", "public.example", site.Web.String())
+
+	// It is restarted, and has forgotten: the guardian tells it again.
+	m := s.mark()
+	stop()
+	s.script("rm -rf /run/systemd/resolve/netif")
+	root, _ := filepath.Abs(unpackedResolved)
+	s.startResolved(root)
+	s.until("the guardian has told it again", func() bool {
+		out, err := s.lab.Client.Run(s.ctx, root+"/usr/bin/resolvectl", "dns", "tun0")
+		return err == nil && strings.Contains(out, vpnResolver)
+	})
+	s.until("status is as recorded", func() bool { _, _, code := s.vpnguard("status"); return code == 0 })
+	s.vpnKnows("after a restart of systemd-resolved", behind, behindAddress)
+	if told := s.toldOf(m); len(told) > 0 {
+		t.Errorf("%d questions on the wire over the restart", len(told))
+	}
 	if _, err := client.Stop(s.ctx); err != nil {
 		t.Fatal(err)
 	}
