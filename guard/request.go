@@ -47,6 +47,7 @@ type Result struct {
 	State    State
 	Text     string   // of a dry run: the ruleset
 	Knobs    []string // of a dry run: the sysctls
+	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string
 	Done     []string // what was done, a sentence each
 }

@@ -29,7 +29,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
-		res.Text, res.Warnings = plan.Ruleset.Replacement(), warnings
+		res.Text, res.Routing, res.Warnings = plan.Ruleset.Replacement(), plan.Record.Steer.Lines(), warnings
 		return res, nil
 	}
 	fault.Point("up.start")
@@ -49,7 +49,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 			return err
 		}
 		i, _ := rec.session(r.Dev)
-		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.Skipped...)}
+		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.left()...)}
 		return nil
 	})
 	return res, err

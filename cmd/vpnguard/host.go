@@ -17,6 +17,7 @@ import (
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
@@ -50,6 +51,7 @@ func (w *world) host() (*host, func(), error) {
 		NetNS:    netns,
 		Filter:   filter,
 		Knobs:    knobs{sysctl.FS{}},
+		Routing:  route.Kernel{Handle: h},
 		Journal:  state.New(w.stateDir),
 		Kept:     state.New(w.keptDir),
 		Links:    links{h},
