@@ -27,6 +27,8 @@ var keys = map[string]func(*Config, any) error{
 	"guests":              func(c *Config, v any) error { return list(v, &c.Guests, guest) },
 	"bootstrap_dns":       func(c *Config, v any) error { return list(v, &c.BootstrapDNS, resolver) },
 	"fence":               func(c *Config, v any) error { return text(v, &c.Fence) },
+	"steer":               func(c *Config, v any) error { return text(v, &c.Steer) },
+	"steer_table":         func(c *Config, v any) error { return table(v, &c.SteerTable) },
 	"open_on_server_stop": func(c *Config, v any) error { return boolean(v, &c.OpenOnServerStop) },
 	"endpoints":           func(c *Config, v any) error { return list(v, &c.Endpoints, textOf[endpoint.OrName]) },
 	"dns":                 func(c *Config, v any) error { return resolvers(v, c) },
@@ -114,6 +116,22 @@ func list[T comparable](v any, to *[]T, parse func(string) (T, error)) error {
 			*to = append(*to, parsed)
 		}
 	}
+	return nil
+}
+
+// table reads the number of a routing table. Below are those that the kernel
+// names (253 to 255) and that are written with one byte; above, those that follow
+// must be numbers too.
+func table(v any, to *uint32) error {
+	s, err := scalar(v)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n < MinSteerTable || n > MaxSteerTable {
+		return fmt.Errorf("routing table %q: want a number from %d to %d", s, MinSteerTable, MaxSteerTable)
+	}
+	*to = uint32(n)
 	return nil
 }
 

@@ -179,6 +179,13 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 	}
 	fault.Point("down.recorded")
 	var lost []error
+	if err := g.Routing.Remove(); err != nil {
+		if failing == stayClosed {
+			return nil, &StateError{err, "the host is closed; `vpnguard recover` opens it whatever its routing does"}
+		}
+		lost = append(lost, err)
+	}
+	fault.Point("down.unsteered")
 	var left []sysctl.Change
 	for _, c := range slices.Backward(rec.Knobs) {
 		for _, e := range g.Knobs.Restore([]sysctl.Change{c}) {
@@ -201,12 +208,12 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 		return warnings, &StateError{err, "the host is closed; `vpnguard recover` tries again"}
 	}
 	fault.Point("down.opened")
-	if len(left) > 0 {
+	if len(lost) > 0 {
 		slices.Reverse(left)
 		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Since: g.Now()}); err != nil {
 			lost = append(lost, fmt.Errorf("record what is left: %w", err))
 		}
-		return warnings, &StateError{errors.Join(lost...), "the host is open, but these sysctls are not as they were; `vpnguard recover` tries again"}
+		return warnings, &StateError{errors.Join(lost...), "the host is open, but these are not as they were; `vpnguard recover` tries again"}
 	}
 	if err := g.Journal.Remove(); err != nil {
 		return warnings, &StateError{fmt.Errorf("remove the record: %w", err), "the host is open"}

@@ -116,6 +116,7 @@ func (g *Guard) healRest(h *Healed, rec Record, force, same bool) error {
 		}
 		moved := wireDrift(rec.Wires, plan.Record.Wires)
 		same = same && len(moved) == 0
+		moved = append(moved, steerDrift(rec, plan.Record)...)
 		if drift = append(st.Drift, moved...); len(drift) == 0 {
 			return nil
 		}

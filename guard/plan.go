@@ -46,6 +46,7 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	if err != nil {
 		return Plan{}, usage(err, "")
 	}
+	rec.Steer, rec.Unsteered = g.steering(rec, links)
 	return Plan{Record: rec, Ruleset: rs, Changes: changes}, nil
 }
 

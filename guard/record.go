@@ -10,6 +10,7 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
@@ -33,6 +34,11 @@ type Record struct {
 	Wires    []rules.Wire    `json:"wires"`
 	Knobs    []sysctl.Change `json:"knobs"`   // with the values to restore
 	Skipped  []string        `json:"skipped"` // knobs that could not be set, and why
+	Steer    route.Plan      `json:"steer"`   // routing rules and routes of ours that there should be
+	// Unsteered is why not everything is planned to be steered.
+	Unsteered string `json:"unsteered"`
+	// Refused is why the kernel has none of Steer; empty: it has all.
+	Refused string `json:"refused"`
 	// Fingerprints are those of the kernel's rules when they were verified.
 	Fingerprints map[string]string `json:"fingerprints"`
 	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
@@ -46,6 +52,8 @@ type Settings struct {
 	AllowIn []rules.Service `json:"allow_in"`
 	Guests  []string        `json:"guests"`
 	NoFence bool            `json:"no_fence"` // the user goes without fences
+	// Table is the first of the routing tables that steer; 0: the rules do without.
+	Table uint32 `json:"table"`
 }
 
 // Session is one VPN connection that a client reported.

@@ -83,8 +83,20 @@ func (g *Guard) removeStray(res *Result) error {
 		return err
 	}
 	res.State = Open
+	routing, err := g.Routing.Have()
+	if err != nil {
+		return err
+	}
+	if !routing.Empty() {
+		if err := g.Routing.Remove(); err != nil {
+			return err
+		}
+		res.Done = append(res.Done, "routing rules and routes without a record removed")
+	}
 	if len(have.Tables) == 0 {
-		res.Done = append(res.Done, "nothing to recover: no rules are in force")
+		if routing.Empty() {
+			res.Done = append(res.Done, "nothing to recover: no rules are in force")
+		}
 		return nil
 	}
 	if err := g.Filter.Remove(); err != nil {

@@ -50,6 +50,7 @@ type Result struct {
 	Text     string   // of a dry run: the ruleset
 	Names    []string // of a dry run: the resolvers, and in whose configuration
 	Knobs    []string // of a dry run: the sysctls
+	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string
 	Done     []string // what was done, a sentence each
 }

@@ -134,6 +134,9 @@ func (g *Guard) status() (Status, error) {
 		for _, c := range st.Record.Knobs {
 			st.Drift = append(st.Drift, fmt.Sprintf("sysctl %s is not as it was, %d; `vpnguard recover` tries again", c.Knob, c.Old))
 		}
+		if err := g.strayRouting(&st); err != nil {
+			return st, err
+		}
 		st.Enforced = len(st.Drift) == 0
 		return st, nil
 	}
@@ -177,6 +180,9 @@ func (g *Guard) compareWith(st *Status, links []link.Link) error {
 	}
 	for _, d := range g.Knobs.Verify(rec.presentKnobs(links)) {
 		st.Drift = append(st.Drift, d.Error())
+	}
+	if err := g.compareSteering(st, links); err != nil {
+		return err
 	}
 	g.note(st, links)
 	st.Enforced = len(st.Drift) == 0
@@ -236,7 +242,7 @@ func (g *Guard) note(st *Status, links []link.Link) {
 			st.Notes = append(st.Notes, fmt.Sprintf("session %s: its client (pid %d) is gone; the host stays closed until the client is back, `vpnguard down` or `vpnguard recover`", s.ID, s.PID))
 		}
 	}
-	st.Notes = append(st.Notes, rec.Skipped...)
+	st.Notes = append(st.Notes, rec.left()...)
 }
 
 // Exposed is what the policy lets past by the user's wish or for want of a

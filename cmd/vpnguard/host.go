@@ -19,6 +19,7 @@ import (
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
@@ -37,7 +38,7 @@ func (w *world) host() (*host, func(), error) {
 	if err != nil {
 		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
 	}
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		_ = filter.Close()
 		return nil, nil, &guard.StateError{Err: fmt.Errorf("open route socket: %w", err), State: "nothing was changed"}
@@ -52,6 +53,7 @@ func (w *world) host() (*host, func(), error) {
 		NetNS:    netns,
 		Filter:   filter,
 		Knobs:    knobs{sysctl.FS{}},
+		Routing:  route.Kernel{Handle: h},
 		Journal:  state.New(w.stateDir),
 		Kept:     state.New(w.keptDir),
 		Links:    links{h},

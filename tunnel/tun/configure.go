@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Configure gives a device its MTU and addresses and brings it up. gsoSize is
@@ -13,7 +14,7 @@ import (
 // Routes to the addresses' networks come with them. On an error the device may
 // have a part of it; it vanishes with its descriptor.
 func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("configure device %q: %w", name, err)
 	}
