@@ -71,11 +71,14 @@ type Session struct {
 	Addresses []netip.Prefix      `json:"addresses"`
 	DNS       []netip.Addr        `json:"dns"`
 	Domains   []string            `json:"domains"`
-	Routes    []netip.Prefix      `json:"routes"`
-	Bootstrap []netip.Addr        `json:"bootstrap_dns"`
-	Settings  Settings            `json:"settings"` // of the configuration that it was sealed with
-	Up        bool                `json:"up"`       // false: the client reconnects
-	Since     time.Time           `json:"since"`
+	// RouteDomains are asked of DNS and not searched; Naming says who sets both.
+	RouteDomains []string       `json:"route_domains"`
+	Naming       Naming         `json:"naming"`
+	Routes       []netip.Prefix `json:"routes"`
+	Bootstrap    []netip.Addr   `json:"bootstrap_dns"`
+	Settings     Settings       `json:"settings"` // of the configuration that it was sealed with
+	Up           bool           `json:"up"`       // false: the client reconnects
+	Since        time.Time      `json:"since"`
 }
 
 // load reads the record. None is an empty one; a record of another boot

@@ -31,11 +31,13 @@ type Request struct {
 	Mask           uint32
 	Cgroup         string
 
-	Addresses []netip.Prefix
-	DNS       []netip.Addr
-	Domains   []string
-	Routes    []netip.Prefix
-	Bootstrap []netip.Addr
+	Addresses    []netip.Prefix
+	DNS          []netip.Addr
+	Domains      []string
+	RouteDomains []string
+	Naming       Naming
+	Routes       []netip.Prefix
+	Bootstrap    []netip.Addr
 
 	Settings Settings
 }
@@ -50,6 +52,7 @@ type Result struct {
 	Session  Session
 	State    State
 	Text     string   // of a dry run: the ruleset
+	Names    []string // of a dry run: the resolvers, and in whose configuration
 	Knobs    []string // of a dry run: the sysctls
 	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string

@@ -29,6 +29,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
+		res.Names = g.wouldName(plan.Record)
 		res.Text, res.Routing, res.Warnings = plan.Ruleset.Replacement(), plan.Record.Steer.Lines(), warnings
 		return res, nil
 	}
@@ -50,6 +51,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		}
 		i, _ := rec.session(r.Dev)
 		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.left()...)}
+		res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
 		return nil
 	})
 	return res, err

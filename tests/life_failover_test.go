@@ -27,6 +27,7 @@ func twoServers() event {
 const over11 = "Peer Connection Initiated with [AF_INET]203.0.113.11:1194"
 
 func TestClientFailsOverThroughTheSeal(t *testing.T) {
+	t.Parallel()
 	named := []string{"remote vpn.lab 1194 udp4"}
 	for name, client := range map[string]openvpn.Client{
 		"by address": {},
@@ -110,6 +111,7 @@ func TestFailOverWithAKeptSplitTunnelGoesThroughTheSeal(t *testing.T) {
 
 // The name is known to the LAN's resolver only, which the seal closes.
 func TestNameOfTheLANResolverIsKnownFromUpOn(t *testing.T) {
+	t.Parallel()
 	server := netip.AddrPortFrom(probe.DNSAnswer, 1194)
 	for name, c := range map[string]struct {
 		extra  []string

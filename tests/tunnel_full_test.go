@@ -1,10 +1,15 @@
 package tests
 
 import (
+	"net/netip"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/vpnguard/vpnguard/lab/openvpn"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // The own tunnel with all traffic in it: no probe shows on the wire, whoever
@@ -13,7 +18,7 @@ import (
 // is refused to root as well.
 func TestNoProbeGetsPastTheTunnelsSeal(t *testing.T) {
 	s := newTunnelScene(t)
-	s.configureTunnel("0.0.0.0/0, ::/0")
+	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
 	policy := s.policyOf()
 	bare := policy
 	bare.Carriers = nil
@@ -31,6 +36,10 @@ func TestNoProbeGetsPastTheTunnelsSeal(t *testing.T) {
 	s.silentAll(nil)
 	s.must(0, "status")
 	s.again("all probes")
+	s.resolves(netip.AddrPortFrom(site.Public, probe.DNSPort))
+	if text, err := os.ReadFile(s.lab.Client.Path("/etc/resolv.conf")); err != nil || !strings.Contains(string(text), "nameserver 8.8.8.8\n") {
+		t.Errorf("the tunnel's resolver is not set: %v\n%s", err, text)
+	}
 
 	if killed := s.killEngines(func() { s.silentAll(essential) }); killed < 3 {
 		t.Errorf("%d engines were killed, want one after the other", killed)

@@ -106,7 +106,11 @@ func (s *supervisor) keep(ctx context.Context) {
 
 // up closes the host, lets the engine begin and waits for the first handshake.
 func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
-	res, err := s.host.Up(ctx, s.plan.request(ends), false)
+	r, err := s.plan.request(ends)
+	if err != nil {
+		return err
+	}
+	res, err := s.host.Up(ctx, r, false)
 	if err != nil {
 		return err
 	}

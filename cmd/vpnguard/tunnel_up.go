@@ -16,6 +16,7 @@ import (
 	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/tunnel/wgconf"
 	"github.com/vpnguard/vpnguard/tunnel/worker"
@@ -287,7 +288,7 @@ func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err
 const maxAddresses = 32
 
 // request asks for the seal around the tunnel.
-func (p tunnelPlan) request(ends []endpoint.Endpoint) guard.Request {
+func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 	i := p.conf.Interface
 	r := guard.Request{
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
@@ -300,7 +301,8 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) guard.Request {
 	if p.profile == rules.Split {
 		r.Routes = p.allowed()
 	}
-	return r
+	err := names(&r, hook.Call{}, p.settings, nil, false)
+	return r, err
 }
 
 // tunnelClient is the client of a session that is our own tunnel's.

@@ -16,7 +16,7 @@ import (
 // vanishes when a device goes down. On an error the device may
 // have a part of it; it vanishes with its descriptor.
 func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("configure device %q: %w", name, err)
 	}
