@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -168,4 +169,20 @@ func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writ
 func mayChangeGroups() bool {
 	text, err := os.ReadFile("/proc/self/setgroups")
 	return err != nil || string(text) != "deny\n"
+}
+
+// hookTime bounds a command of a tunnel's file: the host is closed meanwhile.
+const hookTime = time.Minute
+
+// runHook runs a command that the user allowed by name, as root and with nothing
+// of the caller's environment.
+func runHook(ctx context.Context, command string, log io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, hookTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.WaitDelay = time.Second // a child of its own that stays must not hold us
+	return cmd.Run()
 }

@@ -29,6 +29,7 @@ type tunnelUpCommand struct {
 	Owner      config.Owner    `help:"User of the engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
 	Wait       time.Duration   `help:"How long to wait for the first handshake." default:"15s" placeholder:"DURATION"`
 	OnFailure  string          `help:"closed: without a handshake the host stays closed; restore: it is given back as it was." enum:"closed,restore" default:"closed" placeholder:"closed|restore"`
+	AllowHooks bool            `help:"Run the commands of the file (PreUp and its like), as root."`
 	Foreground bool            `help:"Stay in the foreground, as a service does."`
 	JSON       bool            `name:"json" help:"Print JSON."`
 	Ready      bool            `hidden:""` // tell by a descriptor, see background
@@ -51,6 +52,9 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 			return err
 		}
 		args = append([]string{"--config", abs}, args...)
+	}
+	if c.AllowHooks {
+		args = append(args, "--allow-hooks")
 	}
 	if c.JSON {
 		args = append(args, "--json")
@@ -91,6 +95,9 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	}
 	if p.conf, err = readConf(p.file); err != nil {
 		return p, err
+	}
+	if hooks := p.conf.Interface.Hooks; len(hooks) > 0 && !c.AllowHooks {
+		return p, &usageError{fmt.Errorf("%s:%d: %s: a command of the file would be run as root", p.file, hooks[0].Line, hooks[0].When), "nothing was changed; take the line out, or give --allow-hooks if you trust whoever wrote it"}
 	}
 	name := c.Name
 	if name == "" {
@@ -150,8 +157,6 @@ func readConf(path string) (wgconf.Config, error) {
 	}
 	i := conf.Interface
 	switch {
-	case len(i.Hooks) > 0:
-		return conf, &usageError{fmt.Errorf("%s:%d: %s: commands of a file are not run", path, i.Hooks[0].Line, i.Hooks[0].When), "nothing was changed; take the line out, and run the command yourself"}
 	case i.SaveConfig:
 		return conf, &usageError{fmt.Errorf("%s: SaveConfig = true: the file is never written", path), "nothing was changed; take the line out"}
 	case i.Table != wgconf.Table{}:
