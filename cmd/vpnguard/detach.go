@@ -73,8 +73,9 @@ const (
 
 // background runs this program again with args, as a supervisor in a session of
 // its own, and returns when it says that all is well or has ended. What it prints
-// until then is printed here, and code is how it ended: 0 while it runs.
-func background(args []string) (code int, err error) {
+// until then is printed here, and code is how it ended: 0 while it runs. Who
+// interrupts this process before that, interrupts the other.
+func background(ctx context.Context, args []string) (code int, err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -95,6 +96,8 @@ func background(args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	interrupt := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer interrupt()
 	if n, err := ready.Read(make([]byte, 1)); n == 1 {
 		return 0, nil
 	} else if !errors.Is(err, io.EOF) {

@@ -65,7 +65,7 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 	if c.Owner.String() != "" {
 		args = append(args, "--owner", c.Owner.String())
 	}
-	code, err := background(append(args, "--", plan.file))
+	code, err := background(ctx, append(args, "--", plan.file))
 	if err != nil {
 		return fmt.Errorf("start the tunnel's supervisor: %w", err)
 	}
