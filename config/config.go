@@ -25,8 +25,9 @@ type Config struct {
 	// SteerTable is the first of the routing tables that steer, "steer_table".
 	SteerTable uint32
 	Endpoints  []endpoint.OrName // "endpoints": VPN servers beside those the client tells
-	DNS        []netip.Addr      // "dns": resolvers in the tunnel
-	Domains    []string          // "domains": asked of DNS, see [endpoint.ParseName]
+	DNS        []netip.Addr      // "dns", a list: resolvers in the tunnel
+	Naming     Naming            // "dns", a word: who sets the session's resolvers
+	Domains    []string          // "domains": asked of DNS, see [endpoint.ParseName]; with "~" before it, not searched
 
 	// BootstrapDNS is who the owner alone may ask for the server's address
 	// while all else is closed.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vpnguard/vpnguard/endpoint"
@@ -30,7 +31,7 @@ var keys = map[string]func(*Config, any) error{
 	"steer_table":         func(c *Config, v any) error { return table(v, &c.SteerTable) },
 	"open_on_server_stop": func(c *Config, v any) error { return boolean(v, &c.OpenOnServerStop) },
 	"endpoints":           func(c *Config, v any) error { return list(v, &c.Endpoints, textOf[endpoint.OrName]) },
-	"dns":                 func(c *Config, v any) error { return list(v, &c.DNS, resolver) },
+	"dns":                 func(c *Config, v any) error { return resolvers(v, c) },
 	"domains":             func(c *Config, v any) error { return list(v, &c.Domains, domain) },
 	"resolve_timeout":     func(c *Config, v any) error { return timeout(v, &c.ResolveTimeout) },
 }
@@ -149,10 +150,22 @@ func resolver(s string) (netip.Addr, error) {
 	return addr, nil
 }
 
+// resolvers reads "dns": a list is who is asked, a word is how they are set.
+func resolvers(v any, c *Config) error {
+	if _, ok := v.(string); ok {
+		return text(v, &c.Naming)
+	}
+	return list(v, &c.DNS, resolver)
+}
+
 func domain(s string) (string, error) {
-	name, err := endpoint.ParseName(s)
+	plain, route := strings.CutPrefix(s, "~")
+	name, err := endpoint.ParseName(plain)
 	if err != nil {
 		return "", fmt.Errorf("domain %q: %w", s, err)
+	}
+	if route {
+		name = "~" + name
 	}
 	return name, nil
 }

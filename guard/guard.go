@@ -100,9 +100,13 @@ type Guard struct {
 	Links    Links
 	Clients  Clients
 	Resolver Resolver
-	Now      func() time.Time
-	Uptime   func() time.Duration // since boot, sleep included; nobody can set it
-	NetNS    uint64               // inode number of the network namespace that all of these act on
+	// Names set resolvers; nil: they are left alone. NamesJournal is their
+	// record, on a disk that outlives a boot.
+	Names        Names
+	NamesJournal Journal
+	Now          func() time.Time
+	Uptime       func() time.Duration // since boot, sleep included; nobody can set it
+	NetNS        uint64               // inode number of the network namespace that all of these act on
 }
 
 // lockTimeout bounds how long a call waits for another one: a client stands

@@ -90,7 +90,7 @@ func byName(links []link.Link, name string) (link.Link, bool) {
 func merge(old Session, known bool, r Request, dev link.Link) (Session, error) {
 	s := Session{
 		ID: r.Dev, Client: r.Client, Dev: r.Dev, PID: r.PID, Up: !r.Connecting,
-		Endpoints: slices.Clone(r.Endpoints), Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains,
+		Endpoints: slices.Clone(r.Endpoints), Listen: r.Listen, Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains, RouteDomains: r.RouteDomains, Naming: r.Naming,
 		Routes: r.Routes, Bootstrap: r.Bootstrap, Settings: r.Settings, Profile: rules.Full,
 	}
 	if len(s.Addresses) == 0 {

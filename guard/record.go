@@ -66,15 +66,19 @@ type Session struct {
 	Profile   rules.Profile       `json:"profile"`
 	Explicit  bool                `json:"explicit"` // the profile was asked for, not guessed
 	Endpoints []endpoint.Endpoint `json:"endpoints"`
+	Listen    uint16              `json:"listen,omitzero"` // of a tunnel's server, whose peers may be anywhere
 	Owner     rules.Owner         `json:"owner"`
 	Addresses []netip.Prefix      `json:"addresses"`
 	DNS       []netip.Addr        `json:"dns"`
 	Domains   []string            `json:"domains"`
-	Routes    []netip.Prefix      `json:"routes"`
-	Bootstrap []netip.Addr        `json:"bootstrap_dns"`
-	Settings  Settings            `json:"settings"` // of the configuration that it was sealed with
-	Up        bool                `json:"up"`       // false: the client reconnects
-	Since     time.Time           `json:"since"`
+	// RouteDomains are asked of DNS and not searched; Naming says who sets both.
+	RouteDomains []string       `json:"route_domains"`
+	Naming       Naming         `json:"naming"`
+	Routes       []netip.Prefix `json:"routes"`
+	Bootstrap    []netip.Addr   `json:"bootstrap_dns"`
+	Settings     Settings       `json:"settings"` // of the configuration that it was sealed with
+	Up           bool           `json:"up"`       // false: the client reconnects
+	Since        time.Time      `json:"since"`
 }
 
 // load reads the record. None is an empty one; a record of another boot
@@ -154,7 +158,9 @@ func (r Record) policy() rules.Policy {
 			p.Profile = rules.Full
 		}
 		p.Tunnels = append(p.Tunnels, s.tunnel())
-		p.Carriers = append(p.Carriers, carriers(s.Owner, s.Endpoints, s.Bootstrap))
+		c := carriers(s.Owner, s.Endpoints, s.Bootstrap)
+		c.Listen = s.Listen
+		p.Carriers = append(p.Carriers, c)
 	}
 	if r.Lock != nil {
 		p.Profile = rules.Full

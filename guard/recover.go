@@ -16,9 +16,14 @@ import (
 // A record that cannot be read is kept aside. Then the rules are removed, and
 // the error says that sysctls could not be restored.
 func (g *Guard) Recover(ctx context.Context) (res Result, err error) {
-	err = g.locked(ctx, func() error {
+	err = g.locked(ctx, func() (err error) {
+		defer func() {
+			if res.State == Open {
+				err = errors.Join(err, g.recoverNames(&res))
+			}
+		}()
 		var rec Record
-		_, err := g.Journal.Load(&rec)
+		_, err = g.Journal.Load(&rec)
 		var foreign *state.ForeignBootError
 		switch {
 		case errors.Is(err, state.ErrNone):
@@ -57,6 +62,9 @@ func (g *Guard) settle(res *Result, rec Record) error {
 	if !next.idle() {
 		rec, err := g.reapply(next)
 		res.State = rec.state()
+		if err == nil {
+			res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
+		}
 		return err
 	}
 	warnings, err := g.open(rec, openAnyway)

@@ -21,7 +21,9 @@ type Request struct {
 	Split      bool // the client proved that only some traffic belongs in the tunnel
 
 	Endpoints []endpoint.Endpoint
-	Names     []endpoint.OrName
+	// Listen is the UDP port of a tunnel's server; 0: it is a client.
+	Listen uint16
+	Names  []endpoint.OrName
 	// ResolveTimeout bounds the looking up of Names; 0 looks nothing up.
 	ResolveTimeout time.Duration
 	UIDs           []uint32 // with Mark and Cgroup: the owner as the user gave it
@@ -29,11 +31,13 @@ type Request struct {
 	Mask           uint32
 	Cgroup         string
 
-	Addresses []netip.Prefix
-	DNS       []netip.Addr
-	Domains   []string
-	Routes    []netip.Prefix
-	Bootstrap []netip.Addr
+	Addresses    []netip.Prefix
+	DNS          []netip.Addr
+	Domains      []string
+	RouteDomains []string
+	Naming       Naming
+	Routes       []netip.Prefix
+	Bootstrap    []netip.Addr
 
 	Settings Settings
 }
@@ -48,6 +52,7 @@ type Result struct {
 	Session  Session
 	State    State
 	Text     string   // of a dry run: the ruleset
+	Names    []string // of a dry run: the resolvers, and in whose configuration
 	Knobs    []string // of a dry run: the sysctls
 	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string

@@ -68,6 +68,7 @@ type Status struct {
 	Drift    []string // what differs, a sentence each
 	Notes    []string // what a person should know and is not drift
 	Record   Record
+	Names    NamesStatus
 	Counters []Counter
 }
 
@@ -83,7 +84,7 @@ type Counter struct {
 // Status reads the record and the kernel and changes nothing. An error that
 // is os.ErrPermission means that the kernel does not show its rules.
 func (g *Guard) Status() (Status, error) {
-	st, err := g.status()
+	st, err := g.statusNamed()
 	if err != nil || len(st.Drift) == 0 {
 		return st, err
 	}
@@ -93,7 +94,7 @@ func (g *Guard) Status() (Status, error) {
 	if g.Journal.Lock(ctx) != nil {
 		return st, nil // a change that hangs, or a reader who may not lock
 	}
-	st, err = g.status()
+	st, err = g.statusNamed()
 	return st, errors.Join(err, g.Journal.Unlock())
 }
 

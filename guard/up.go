@@ -29,6 +29,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
+		res.Names = g.wouldName(plan.Record)
 		res.Text, res.Routing, res.Warnings = plan.Ruleset.Replacement(), plan.Record.Steer.Lines(), warnings
 		return res, nil
 	}
@@ -50,6 +51,7 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		}
 		i, _ := rec.session(r.Dev)
 		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.left()...)}
+		res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
 		return nil
 	})
 	return res, err
@@ -89,7 +91,7 @@ func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 	if err != nil {
 		return Plan{}, nil, err
 	}
-	if len(s.Endpoints) == 0 {
+	if len(s.Endpoints) == 0 && s.Listen == 0 {
 		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
 			"give --endpoint ADDR:PORT/PROTO")
 	}

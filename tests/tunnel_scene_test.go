@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +40,13 @@ type tunnelScene struct {
 	shared  key.Preshared
 	public  key.Public // the server's
 	conf    string     // path in the client
+	dial    []string   // the job of a far end that dials the address that is added
 }
 
-func newTunnelScene(t testing.TB) *tunnelScene {
+func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }
+
+// newDistantScene is a tunnel scene with a round trip to the server.
+func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	t.Helper()
 	s := &tunnelScene{scene: newScene(t, ""), conf: "/etc/vpnguard/own0.conf"}
 	server, err := key.NewPrivate(nil)
@@ -56,7 +63,8 @@ func newTunnelScene(t testing.TB) *tunnelScene {
 	if err = errors.Join(err, e); err != nil {
 		t.Fatal(err)
 	}
-	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal())
+	s.dial = []string{"far", server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
+	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
 	return s
 }
 
@@ -74,8 +82,23 @@ func farJob(args []string) error {
 	if err != nil {
 		return err
 	}
-	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName("far0"), Private: private, ListenPort: far.Endpoint().Port(), Peers: []engine.PeerConfig{{
-		Public: public, Preshared: shared, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
+	trip, err := time.ParseDuration(args[3])
+	if err != nil {
+		return err
+	}
+	var at netip.AddrPort // of our other end; not valid: it dials
+	if len(args) > 4 {
+		at = netip.MustParseAddrPort(args[4])
+	}
+	port := far.Endpoint().Port()
+	if trip > 0 {
+		port++
+		if err := delay(far.Endpoint().Port(), port, trip/2); err != nil {
+			return err
+		}
+	}
+	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName("far0"), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
+		Public: public, Preshared: shared, Endpoint: at, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
 	}}})
 	if err != nil {
 		return err
@@ -86,6 +109,40 @@ func farJob(args []string) error {
 	}
 	fmt.Print(ready)
 	time.Sleep(time.Hour) // its end is the scene's
+	return nil
+}
+
+// delay passes one client's datagrams on between two ports, each after a while.
+func delay(outer, inner uint16, after time.Duration) error {
+	out, err := net.ListenUDP("udp4", &net.UDPAddr{Port: int(outer)})
+	if err != nil {
+		return err
+	}
+	in, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(inner)})
+	if err != nil {
+		return err
+	}
+	var client atomic.Pointer[netip.AddrPort]
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			n, from, err := out.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			client.Store(&from)
+			data := bytes.Clone(b[:n])
+			time.AfterFunc(after, func() { _, _ = in.Write(data) })
+		}
+	}()
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			n, err := in.Read(b)
+			if to := client.Load(); err == nil && to != nil {
+				data := bytes.Clone(b[:n])
+				time.AfterFunc(after, func() { _, _ = out.WriteToUDPAddrPort(data, *to) })
+			}
+		}
+	}()
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (s *tunnelScene) up(args ...string) {
 // it no probe shows, not even while the engine is killed and started again.
 func TestTunnelIsSealedFromItsFirstPacketToItsLast(t *testing.T) {
 	s := newTunnelScene(t)
-	s.configureTunnel(allowedSplit)
+	s.configureTunnel(allowedSplit, "PreUp = echo %i >> /run/hooks", "PostUp = wg show %i | grep -q handshake && echo up >> /run/hooks", "PostDown = echo down >> /run/hooks")
 	policy := s.policyOf()
 	for _, p := range belonging {
 		s.shows(s.lab.Client, s.asUser(p.name), probe.Order{Name: p.name}, policy)
@@ -43,7 +43,7 @@ func TestTunnelIsSealedFromItsFirstPacketToItsLast(t *testing.T) {
 		s.shows(s.lab.Client, s.asUser(name), probe.Order{Name: name}, policy)
 	}
 	before := s.snapshot()
-	s.up()
+	s.up("--allow-hooks")
 	s.must(0, "status")
 	s.splitWorks(far)
 	s.confined()
@@ -68,6 +68,9 @@ func TestTunnelIsSealedFromItsFirstPacketToItsLast(t *testing.T) {
 
 	s.must(0, "tunnel", "down", "own0")
 	s.gone(before)
+	if text, err := os.ReadFile(s.lab.Client.Path("/run/hooks")); err != nil || string(text) != "own0\nup\ndown\n" {
+		t.Errorf("the file's commands: %v, %q", err, text)
+	}
 }
 
 // killEngines kills each engine that starts as long as f runs.
@@ -355,8 +358,8 @@ func TestTunnelRefusesWrongFiles(t *testing.T) {
 		{":1194", ":0", 0o600, "own0.conf:8:12: Endpoint"},
 		{"203.0.113.10:1194", "nosuch.example:1194", 0o600, "find the endpoint of the peer in line 5"},
 		{"Endpoint", "Endpiont", 0o600, `own0.conf:8:1: [Peer] has no name "Endpiont"`},
-		{"Endpoint = 203.0.113.10:1194", "", 0o600, "no peer has an Endpoint"},
-		{"\n\n", "\nPostUp = reboot\n", 0o600, "own0.conf:4: PostUp: commands of a file are not run"},
+		{"Endpoint = 203.0.113.10:1194", "", 0o600, "a peer has no Endpoint and there is no ListenPort"},
+		{"\n\n", "\nPostUp = reboot\n", 0o600, "own0.conf:4: PostUp: a command of the file would be run as root"},
 		{"\n\n", "\nTable = off\n", 0o600, "Table: only auto is understood"},
 		{"\n\n", "\nSaveConfig = true\n", 0o600, "SaveConfig = true: the file is never written"},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/confine"
 	"github.com/vpnguard/vpnguard/tunnel/keeper"
 )
 
@@ -71,8 +73,9 @@ const (
 
 // background runs this program again with args, as a supervisor in a session of
 // its own, and returns when it says that all is well or has ended. What it prints
-// until then is printed here, and code is how it ended: 0 while it runs.
-func background(args []string) (code int, err error) {
+// until then is printed here, and code is how it ended: 0 while it runs. Who
+// interrupts this process before that, interrupts the other.
+func background(ctx context.Context, args []string) (code int, err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -93,6 +96,8 @@ func background(args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	interrupt := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer interrupt()
 	if n, err := ready.Read(make([]byte, 1)); n == 1 {
 		return 0, nil
 	} else if !errors.Is(err, io.EOF) {
@@ -112,6 +117,9 @@ func background(args []string) (code int, err error) {
 // the thread that calls this.
 func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writer) (keeper.Child, error) {
 	runtime.LockOSThread()
+	if err := confine.Bound(unix.CAP_NET_ADMIN, unix.CAP_SETPCAP); err != nil {
+		return keeper.Child{}, err
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return keeper.Child{}, fmt.Errorf("open a socket pair: %w", err)
@@ -164,4 +172,20 @@ func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writ
 func mayChangeGroups() bool {
 	text, err := os.ReadFile("/proc/self/setgroups")
 	return err != nil || string(text) != "deny\n"
+}
+
+// hookTime bounds a command of a tunnel's file: the host is closed meanwhile.
+const hookTime = time.Minute
+
+// runHook runs a command that the user allowed by name, as root and with nothing
+// of the caller's environment.
+func runHook(ctx context.Context, command string, log io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, hookTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.WaitDelay = time.Second // a child of its own that stays must not hold us
+	return cmd.Run()
 }

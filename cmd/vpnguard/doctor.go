@@ -12,6 +12,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/confine"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/survey"
@@ -27,6 +28,7 @@ type doctorJSON struct {
 	Kernel   string           `json:"kernel"`
 	Features []featureJSON    `json:"features"` // empty: the kernel could not be asked
 	Findings []survey.Finding `json:"findings"`
+	Names    string           `json:"names"` // who owns the resolver configuration, as a configuration says it
 }
 
 type featureJSON struct {
@@ -51,6 +53,11 @@ func (c *doctorCommand) Run(w *world) error {
 		out.Features = append(out.Features, confinement()...)
 	}
 	host := w.survey()
+	owner, err := dns.System{}.Detect("")
+	if err != nil {
+		host.Unread = append(host.Unread, survey.Unread{What: "who owns the resolver configuration", Err: err})
+	}
+	out.Names = string(owner)
 	if len(features) == 0 {
 		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel can enforce", Err: verdict})
 	}
@@ -128,6 +135,9 @@ func (w *world) doctorText(out doctorJSON) {
 	fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
 	for _, f := range out.Features {
 		fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", featureWord(f), f.Name, f.Since, f.Module, f.Problem)
+	}
+	if out.Names != "" {
+		fmt.Fprintf(w.stdout, "names   a session's resolvers will be set in %s, which keeps the host's\n", dns.Owner(out.Names))
 	}
 	for _, f := range out.Findings {
 		fmt.Fprintf(w.stdout, "%-7s %s: %s\n%8sdo: %s\n", f.Severity, f.ID, printable(f.What), "", printable(f.Do))

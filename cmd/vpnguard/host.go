@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
@@ -57,8 +59,12 @@ func (w *world) host() (*host, func(), error) {
 		Links:    links{h},
 		Clients:  clients{},
 		Resolver: net.DefaultResolver,
-		Now:      time.Now,
-		Uptime:   uptime,
+		Names:    dns.System{},
+
+		NamesJournal: namesJournal{state.New(filepath.Join(w.keptDir, "names")), w.keptDir},
+
+		Now:    time.Now,
+		Uptime: uptime,
 	}
 	return &host{g, filter, guardian.Client{Socket: guardian.SocketPath(w.guardianDir()), NetNS: netns}}, func() {
 		h.Close()
@@ -145,6 +151,19 @@ func networkNamespace() (uint64, error) {
 		return 0, fmt.Errorf("find the own network namespace: %w", err)
 	}
 	return st.Ino, nil
+}
+
+// namesJournal makes the directory that its own is in.
+type namesJournal struct {
+	*state.Store
+	parent string
+}
+
+func (j namesJournal) Lock(ctx context.Context) error {
+	if err := os.MkdirAll(j.parent, 0o755); err != nil {
+		return err
+	}
+	return j.Store.Lock(ctx)
 }
 
 type knobs struct{ sysctl.FS }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +21,7 @@ import (
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
 	"github.com/vpnguard/vpnguard/tunnel/udp"
+	"github.com/vpnguard/vpnguard/tunnel/wgconf"
 )
 
 // supervisor keeps one tunnel: it holds the TUN device open, so that device,
@@ -106,20 +105,30 @@ func (s *supervisor) keep(ctx context.Context) {
 
 // up closes the host, lets the engine begin and waits for the first handshake.
 func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
-	res, err := s.host.Up(ctx, s.plan.request(ends), false)
+	r, err := s.plan.request(ends)
 	if err != nil {
 		return err
 	}
-	s.keeper.Begin()
-	if err = s.configure(); err == nil {
-		// While the handshake is under way: the device is up now.
-		_, err = s.host.Connected(ctx, s.plan.setup.Name, false)
+	res, err := s.host.Up(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	if err = s.hooks(ctx, wgconf.PreUp); err == nil {
+		s.keeper.Begin()
+		err = s.configure()
 	}
 	if err == nil {
+		// While the handshake is under way: the device is up now.
+		_, err = s.host.Resteer(ctx, s.plan.setup.Name)
+	}
+	if err == nil && len(ends) > 0 { // a server waits for whoever comes
 		err = s.handshake(ctx)
 	}
 	if err == nil {
 		res, err = s.host.Connected(ctx, s.plan.setup.Name, true)
+	}
+	if err == nil {
+		err = s.hooks(ctx, wgconf.PostUp)
 	}
 	if err != nil {
 		return s.failed(ctx, err)
@@ -258,8 +267,7 @@ func (s *supervisor) repair() {
 	}
 	err := s.configure()
 	if err == nil {
-		session, _ := s.host.Session(name)
-		_, err = s.host.Connected(context.Background(), name, session.Up)
+		_, err = s.host.Resteer(context.Background(), name)
 	}
 	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
@@ -269,6 +277,8 @@ func (s *supervisor) repair() {
 // stop gives the host back while the tunnel still works, and then ends it.
 func (s *supervisor) stop() error {
 	guardian.Notify("STOPPING=1")
+	s.lastHooks(wgconf.PreDown)
+	defer s.lastHooks(wgconf.PostDown)
 	res, err := s.host.Stop(context.Background(), guard.Selection{Dev: s.plan.setup.Name})
 	for _, warning := range res.Warnings {
 		s.log.Warn(warning)
@@ -308,83 +318,5 @@ func (s *supervisor) note(e keeper.Event) {
 		for _, m := range e.Ready.Missing {
 			s.log.Warn("the engine is less confined than it could be", "missing", m)
 		}
-	}
-}
-
-// sealedJSON is the contract of `tunnel up --json`, version 1.
-type sealedJSON struct {
-	Version   int      `json:"version"`
-	State     string   `json:"state"`
-	Tunnel    string   `json:"tunnel"`
-	Profile   string   `json:"profile"`
-	Endpoints []string `json:"endpoints"`
-	Owner     string   `json:"owner"`
-	After     string   `json:"after"` // from the start to the first handshake
-}
-
-// report says that the tunnel is sealed, and lets go of whoever waits for that.
-func (s *supervisor) report(res guard.Result, ends []endpoint.Endpoint) error {
-	s.w.warn(res.Warnings)
-	after := time.Since(s.since).Round(time.Millisecond)
-	if s.JSON {
-		out := sealedJSON{Version: 1, State: string(res.State), Tunnel: s.plan.setup.Name, Profile: s.plan.profile.String(), Owner: ownerText(res.Session.Owner), After: after.String()}
-		for _, e := range ends {
-			out.Endpoints = append(out.Endpoints, e.String())
-		}
-		if err := s.w.json(out); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(s.w.stderr, "vpnguard: %s: tunnel %s (profile %s), %d endpoints, owner %s, after %v\n",
-		res.State, s.plan.setup.Name, s.plan.profile, len(ends), ownerText(res.Session.Owner), after)
-	guardian.Notify("READY=1")
-	if !s.Ready {
-		return nil
-	}
-	return s.leave()
-}
-
-// leave takes the caller's terminal away from this process and tells the caller.
-func (s *supervisor) leave() error {
-	dir := filepath.Join(s.w.stateDir, "tunnel")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make a place for the log: %w", err)
-	}
-	log, err := os.OpenFile(filepath.Join(dir, s.plan.setup.Name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the log: %w", err)
-	}
-	defer log.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	for fd, to := range map[int]*os.File{0: null, 1: null, 2: log} {
-		if err := unix.Dup3(int(to.Fd()), fd, 0); err != nil {
-			return fmt.Errorf("let go of the terminal: %w", err)
-		}
-	}
-	if _, err := unix.Write(fdReady, []byte{1}); err != nil {
-		return fmt.Errorf("tell who started this process: %w", err)
-	}
-	return unix.Close(fdReady)
-}
-
-// lines hands over what is written, line by line.
-type lines struct {
-	rest []byte
-	say  func(string)
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.rest = append(l.rest, b...)
-	for {
-		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-		if !whole {
-			return len(b), nil
-		}
-		l.say(string(line))
-		l.rest = rest
 	}
 }

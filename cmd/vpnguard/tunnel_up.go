@@ -16,6 +16,7 @@ import (
 	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/tunnel/wgconf"
 	"github.com/vpnguard/vpnguard/tunnel/worker"
@@ -28,6 +29,7 @@ type tunnelUpCommand struct {
 	Owner      config.Owner    `help:"User of the engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
 	Wait       time.Duration   `help:"How long to wait for the first handshake." default:"15s" placeholder:"DURATION"`
 	OnFailure  string          `help:"closed: without a handshake the host stays closed; restore: it is given back as it was." enum:"closed,restore" default:"closed" placeholder:"closed|restore"`
+	AllowHooks bool            `help:"Run the commands of the file (PreUp and its like), as root."`
 	Foreground bool            `help:"Stay in the foreground, as a service does."`
 	JSON       bool            `name:"json" help:"Print JSON."`
 	Ready      bool            `hidden:""` // tell by a descriptor, see background
@@ -51,6 +53,9 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 		}
 		args = append([]string{"--config", abs}, args...)
 	}
+	if c.AllowHooks {
+		args = append(args, "--allow-hooks")
+	}
 	if c.JSON {
 		args = append(args, "--json")
 	}
@@ -60,7 +65,7 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 	if c.Owner.String() != "" {
 		args = append(args, "--owner", c.Owner.String())
 	}
-	code, err := background(append(args, "--", plan.file))
+	code, err := background(ctx, append(args, "--", plan.file))
 	if err != nil {
 		return fmt.Errorf("start the tunnel's supervisor: %w", err)
 	}
@@ -91,6 +96,9 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	if p.conf, err = readConf(p.file); err != nil {
 		return p, err
 	}
+	if hooks := p.conf.Interface.Hooks; len(hooks) > 0 && !c.AllowHooks {
+		return p, &usageError{fmt.Errorf("%s:%d: %s: a command of the file would be run as root", p.file, hooks[0].Line, hooks[0].When), "nothing was changed; take the line out, or give --allow-hooks if you trust whoever wrote it"}
+	}
 	name := c.Name
 	if name == "" {
 		base := strings.TrimSuffix(filepath.Base(p.file), ".conf")
@@ -104,6 +112,9 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	p.setup = setupOf(name.String(), p.conf)
 	if p.profile = c.profileOf(p); p.profile == rules.Full && p.settings.Steer != config.SteerAuto {
 		return p, &usageError{errors.New(`steer = "off": nothing would lead all traffic into the tunnel`), `nothing was changed; take steer = "off" out of the configuration, or give --profile split`}
+	}
+	if p.profile == rules.Full && serves(p.conf) {
+		return p, &usageError{fmt.Errorf("%s: a peer has no Endpoint: answers to one that is anywhere would be led into the tunnel with all other traffic", p.file), "nothing was changed; give --profile split, or the peer an Endpoint"}
 	}
 	return p, nil
 }
@@ -146,16 +157,19 @@ func readConf(path string) (wgconf.Config, error) {
 	}
 	i := conf.Interface
 	switch {
-	case len(i.Hooks) > 0:
-		return conf, &usageError{fmt.Errorf("%s:%d: %s: commands of a file are not run", path, i.Hooks[0].Line, i.Hooks[0].When), "nothing was changed; take the line out, and run the command yourself"}
 	case i.SaveConfig:
 		return conf, &usageError{fmt.Errorf("%s: SaveConfig = true: the file is never written", path), "nothing was changed; take the line out"}
 	case i.Table != wgconf.Table{}:
 		return conf, &usageError{fmt.Errorf("%s: Table: only auto is understood", path), "nothing was changed; --profile says what belongs in the tunnel"}
-	case !slices.ContainsFunc(conf.Peers, func(p wgconf.Peer) bool { return p.Endpoint != endpoint.OrName{} }):
-		return conf, &usageError{fmt.Errorf("%s: no peer has an Endpoint, so that none could be reached", path), hint}
+	case len(conf.Peers) == 0 && i.ListenPort == 0, serves(conf) && i.ListenPort == 0:
+		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), hint}
 	}
 	return conf, nil
+}
+
+// serves tells whether peers may be anywhere, or may come later.
+func serves(conf wgconf.Config) bool {
+	return len(conf.Peers) == 0 || slices.ContainsFunc(conf.Peers, func(p wgconf.Peer) bool { return p.Endpoint == endpoint.OrName{} })
 }
 
 // Defaults of the engine's user and mark. The uid is one of those that systemd's
@@ -188,7 +202,7 @@ func (c *tunnelUpCommand) engineUser() (uid, gid uint32, err error) {
 
 func setupOf(name string, conf wgconf.Config) worker.Setup {
 	i := conf.Interface
-	s := worker.Setup{Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
+	s := worker.Setup{Inside: inside(i.Addresses), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
 	if s.Mark == 0 {
 		s.Mark = engineMark
 	}
@@ -200,6 +214,14 @@ func setupOf(name string, conf wgconf.Config) worker.Setup {
 		s.Peers = append(s.Peers, peer)
 	}
 	return s
+}
+
+// inside are the networks of our own addresses.
+func inside(addresses []netip.Prefix) (list []netip.Prefix) {
+	for _, a := range addresses {
+		list = append(list, a.Masked())
+	}
+	return list
 }
 
 // profileOf is full where a default route is allowed: whoever writes that wants
@@ -217,6 +239,9 @@ func (c *tunnelUpCommand) profileOf(p tunnelPlan) rules.Profile {
 	case config.ProfileAuto:
 	}
 	for _, peer := range p.conf.Peers {
+		if peer.Endpoint == (endpoint.OrName{}) {
+			continue // a client of ours: what it may send is no way for our traffic
+		}
 		for _, a := range peer.AllowedIPs {
 			if a.Bits() <= 1 { // 0.0.0.0/0, or one of the halves that stand for it
 				return rules.Full
@@ -268,17 +293,21 @@ func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err
 const maxAddresses = 32
 
 // request asks for the seal around the tunnel.
-func (p tunnelPlan) request(ends []endpoint.Endpoint) guard.Request {
+func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 	i := p.conf.Interface
 	r := guard.Request{
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
 		Endpoints: ends, UIDs: []uint32{p.uid}, Mark: p.setup.Mark, Mask: ^uint32(0),
 		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
 	}
+	if serves(p.conf) {
+		r.Listen = i.ListenPort
+	}
 	if p.profile == rules.Split {
 		r.Routes = p.allowed()
 	}
-	return r
+	err := names(&r, hook.Call{}, p.settings, nil, false)
+	return r, err
 }
 
 // tunnelClient is the client of a session that is our own tunnel's.

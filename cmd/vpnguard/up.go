@@ -134,12 +134,8 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 			return r, &usageError{fmt.Errorf("resolver %q: %w", a, err), ""}
 		}
 	}
-	for _, d := range firstNonEmpty(c.Domain, nil, conf.Domains) {
-		name, err := endpoint.ParseName(strings.TrimPrefix(d, "~"))
-		if err != nil {
-			return r, &usageError{fmt.Errorf("domain %q: %w", d, err), ""}
-		}
-		r.Domains = append(r.Domains, name)
+	if err := names(&r, call, conf, firstNonEmpty(c.Domain, nil, conf.Domains), len(c.DNS) == 0); err != nil {
+		return r, err
 	}
 	if len(c.Endpoint) > 0 {
 		r.Names = c.Endpoint

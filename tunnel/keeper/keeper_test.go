@@ -106,7 +106,11 @@ func TestWorkerSendsNothingBeforeItIsLet(t *testing.T) {
 		t.Errorf("setup %s", setup.Name)
 	}
 	orders := make(chan worker.Order)
-	go func() { orders <- f.order() }()
+	go func() {
+		var o worker.Order
+		_ = f.orders.Decode(&o) // the zero order is none
+		orders <- o
+	}()
 	select {
 	case o := <-orders:
 		t.Fatalf("%+v before the host is closed", o)
@@ -198,14 +202,15 @@ func TestStatusIsThatOfTheWorkerThatRuns(t *testing.T) {
 	}
 	f, _ := s.worker(4000)
 	go func() {
-		if f.order().Status {
-			f.report(worker.Report{Status: &tunnel.Status{ListenPort: 4000}})
+		var o worker.Order
+		if f.orders.Decode(&o) == nil && o.Status {
+			_ = f.say.Send(worker.Report{Status: &tunnel.Status{ListenPort: 4000}})
 		}
 	}()
 	if st, err := s.Status(t.Context()); err != nil || st.ListenPort != 4000 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	go f.order() // and no answer
+	go func() { _ = f.orders.Decode(&worker.Order{}) }() // and no answer
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := s.Status(ctx); !errors.Is(err, context.DeadlineExceeded) {

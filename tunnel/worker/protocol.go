@@ -49,6 +49,9 @@ type Setup struct {
 	Mark    uint32
 	Private Secret
 	Peers   []Peer
+	// Inside are the networks of our own addresses. What is allowed there is
+	// sealed whichever peer has it, so that peers may come and go.
+	Inside []netip.Prefix
 }
 
 // Peer is one peer of a setup.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/tunnel"
@@ -22,8 +24,7 @@ type Process struct {
 	Control io.ReadWriter
 	TUN     int // the TUN device's descriptor
 	// UAPI is where the device's configuration protocol is served; nil: nowhere.
-	// Changes are refused there: an endpoint that the seal does not know would
-	// not be reached, and a peer that it knows not would not be sealed.
+	// A change that the seal would have to follow is refused there.
 	UAPI net.Listener
 	// Confine gives this process's rights up and names what the kernel lacks for
 	// that.
@@ -49,6 +50,7 @@ type worker struct {
 	reports   *Sender
 	completed chan key.Public
 	device    *tunnel.Device
+	inside    []netip.Prefix
 }
 
 func (w *worker) run() error {
@@ -56,6 +58,7 @@ func (w *worker) run() error {
 	if err := w.orders.Decode(&first); err != nil || first.Setup == nil {
 		return fmt.Errorf("wait for the tunnel's setup: %w", errors.Join(err, errors.New("it did not come")))
 	}
+	w.inside = first.Setup.Inside
 	config, err := first.Setup.config()
 	if err != nil {
 		return err
@@ -145,7 +148,7 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 	if w.UAPI != nil {
 		// Its end is the process's.
 		go func() {
-			s := uapi.Server{Device: w.device, Log: w.Log}
+			s := uapi.Server{Device: w.device, Permit: w.permit, Log: w.Log}
 			_ = s.Serve(context.Background(), w.UAPI)
 		}()
 	}
@@ -153,6 +156,25 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 		if len(p.Pinned) > 0 {
 			if err := w.device.Handshake(p.Public); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// permit lets peers come and go whose place is not said and whose addresses are
+// inside: nothing of that concerns the seal.
+func (w *worker) permit(c tunnel.Change) error {
+	if c.Private != nil || c.ListenPort != nil || c.FwMark != nil {
+		return errors.New("the tunnel is sealed: its key, port and mark are those of its file")
+	}
+	for _, p := range c.Peers {
+		if p.Endpoint != nil || p.Pinned != nil {
+			return fmt.Errorf("the tunnel is sealed around the endpoints of its file: peer %q cannot get another", p.Public)
+		}
+		for _, a := range p.Allowed {
+			if !a.Remove && !slices.ContainsFunc(w.inside, func(in netip.Prefix) bool { return in.Bits() <= a.Prefix.Bits() && in.Contains(a.Prefix.Addr()) }) {
+				return fmt.Errorf("the tunnel is sealed around the addresses of its file: peer %q cannot get %s", p.Public, a.Prefix)
 			}
 		}
 	}
