@@ -22,10 +22,19 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	if p.Table == 0 {
 		return plan, ""
 	}
+	if n := rec.endpoints(); n > maxSteered {
+		return plan, fmt.Sprintf("%d endpoints are more than the %d that routing rules are made for", n, maxSteered)
+	}
 	for _, s := range rec.preferred() {
 		t, reason := steered(s, links)
 		if why == "" {
 			why = reason
+		}
+		// A hook may run before its client is done with the device; nothing must
+		// be led nowhere until then. One that was steered into has gone.
+		if t.Index != 0 && !t.Up && !rec.leadsInto(s.Dev) {
+			why = fmt.Sprintf("device %s is not up yet: the next `vpnguard up` steers, or the guardian as soon as it is", s.Dev)
+			continue
 		}
 		p.Tunnels = append(p.Tunnels, t)
 	}
@@ -50,6 +59,26 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 		why = "no tunnel has an address or a prefix to lead into it"
 	}
 	return named(plan, links), why
+}
+
+// maxSteered endpoints, each of which some rules are made for: every lookup of a
+// route compares with them one by one.
+const maxSteered = 64
+
+// endpoints counts those that carriers may reach.
+func (r Record) endpoints() (n int) {
+	for _, s := range r.Sessions {
+		n += len(s.Endpoints)
+	}
+	if r.Lock != nil {
+		n += len(r.Lock.Endpoints)
+	}
+	return n
+}
+
+// leadsInto reports whether the recorded steering knows the device.
+func (r Record) leadsInto(dev string) bool {
+	return slices.ContainsFunc(r.Steer.Routes, func(x route.Route) bool { return x.Name == dev })
 }
 
 // steerTable is 0 if a session goes without steering, or if there is none: the

@@ -215,6 +215,40 @@ func TestOneSessionsCarrierIsNotLedIntoItsOwnTunnelNorIntoALaterOne(t *testing.T
 	}
 }
 
+// A hook may run before its client has set the device up; leading everything
+// nowhere until somebody calls again would break the tunnel.
+func TestDeviceThatIsNotUpYetIsSteeredIntoLater(t *testing.T) {
+	h := newHost(t)
+	h.links.list[2].Up = false
+	res, err := h.Up(context.Background(), request("tun0"), false)
+	if err != nil || res.State != Sealed || !h.routing.have.Empty() || !strings.Contains(strings.Join(res.Warnings, ";"), "not up yet") {
+		t.Errorf("%v, %q, %q", err, res.Warnings, h.routing.have.Lines())
+	}
+	h.links.list[2].Up = true
+	if healed := h.heal(t, false); !healed.Done || !h.steers("0.0.0.0/0 dev tun0") {
+		t.Errorf("%+v, %q", healed, h.routing.have.Lines())
+	}
+	h.links.list[2].Up = false // and now it is gone
+	h.mustUp("tun0")
+	if !h.steers("blackhole 0.0.0.0/0") || h.steers("dev tun0") {
+		t.Errorf("%q", h.routing.have.Lines())
+	}
+	h.mustStopAll()
+}
+
+func TestHundredsOfEndpointsAreNotSteeredOneByOne(t *testing.T) {
+	h := newHost(t)
+	r := request("tun0")
+	for i := range maxSteered {
+		r.Endpoints = append(r.Endpoints, endpoint.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 443), Proto: endpoint.TCP})
+	}
+	res, err := h.Up(context.Background(), r, false)
+	if err != nil || !h.routing.have.Empty() || !strings.Contains(strings.Join(res.Warnings, ";"), "65 endpoints are more than the 64") {
+		t.Errorf("%v, %q, %q", err, res.Warnings, h.routing.have.Lines())
+	}
+	h.mustStopAll()
+}
+
 func TestInjectedRoutesAreNoted(t *testing.T) {
 	h := newHost(t)
 	h.mustUp("tun0")

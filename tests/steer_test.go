@@ -60,28 +60,39 @@ func TestStrangersReachTheServersAddressThroughTheTunnel(t *testing.T) {
 				t.Errorf("%s: the server sees %v: without steering it is refused", network, seen)
 			}
 		}
+		s.inject(lab.HostRoute)
+		if seen, err := s.lab.SeenAs(s.ctx, s.lab.Client, s.user, "udp", netip.AddrPortFrom(site.Public, probe.EchoPort)); err == nil {
+			t.Errorf("the internet sees %v: an injected route is refused without steering", seen)
+		}
 	})
-	t.Run("steered", func(t *testing.T) {
-		s, srv := steerScene(t)
-		before := s.snapshot()
-		client := s.connect(open(clientOf(srv)))
-		policy, start := s.policy(srv), s.mark()
-		for _, uid := range s.uids() {
-			for _, network := range []string{"udp", "tcp"} {
-				if seen, err := s.atServersAddress(uid, network); err != nil || seen != insideAddress {
-					t.Errorf("%s as uid %d: the server sees %v, want %v: %v", network, uid, seen, insideAddress, err)
-				}
+	for name, line := range map[string]string{"by uid": "verb 3", "by mark": "mark 81"} {
+		t.Run("steered "+name, func(t *testing.T) { steeredByOwner(t, line) })
+	}
+}
+
+// steeredByOwner seals a client that has one line more.
+func steeredByOwner(t *testing.T, line string) {
+	s, srv := steerScene(t)
+	before := s.snapshot()
+	c := open(clientOf(srv))
+	c.Extra = append(c.Extra, line)
+	client := s.connect(c)
+	policy, start := s.policy(srv), s.mark()
+	for _, uid := range s.uids() {
+		for _, network := range []string{"udp", "tcp"} {
+			if seen, err := s.atServersAddress(uid, network); err != nil || seen != insideAddress {
+				t.Errorf("%s as uid %d: the server sees %v, want %v: %v", network, uid, seen, insideAddress, err)
 			}
 		}
-		s.injectedDuringATransfer()
-		s.explained(start, policy)
-		s.must(0, "status")
-		if _, err := client.Stop(s.ctx); err != nil {
-			t.Error(err)
-		}
-		s.must(0, "down", "--all")
-		s.restored(before)
-	})
+	}
+	s.injectedDuringATransfer()
+	s.explained(start, policy)
+	s.must(0, "status")
+	if _, err := client.Stop(s.ctx); err != nil {
+		t.Error(err)
+	}
+	s.must(0, "down", "--all")
+	s.restored(before)
 }
 
 // injectedDuringATransfer demands that a transfer goes on while a rogue DHCP
