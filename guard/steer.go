@@ -47,13 +47,16 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 		}
 		p.Wires = append(p.Wires, wire)
 	}
-	p.Exempt = neighbours(rec, links)
 	for _, s := range rec.settings().AllowIn {
 		p.Services = append(p.Services, route.Service{Proto: s.Proto, First: s.First, Last: s.Last})
 	}
 	var err error
 	if p.Main, err = g.Routing.Main(); err != nil {
 		return route.Plan{}, fmt.Sprintf("the main routing table cannot be read: %v", err)
+	}
+	p.Exempt = neighbours(rec, links)
+	if rec.settings().LAN {
+		p.Exempt = append(p.Exempt, routed(rec, p.Main)...)
 	}
 	if plan = route.Make(p); plan.Empty() && why == "" {
 		why = "no tunnel has an address or a prefix to lead into it"
@@ -160,6 +163,16 @@ func neighbours(rec Record, links []link.Link) (list []netip.Prefix) {
 	return slices.Compact(list)
 }
 
+// routed are the prefixes behind routers of the LAN that the user allows.
+func routed(rec Record, main []route.Route) (list []netip.Prefix) {
+	for _, r := range main {
+		if rec.wireName(r.Dev) != "" && r.Type == unix.RTN_UNICAST && r.Dst.Bits() > 0 && rules.NeverPublic(r.Dst) {
+			list = append(list, r.Dst)
+		}
+	}
+	return list
+}
+
 // named says the devices' names for people.
 func named(p route.Plan, links []link.Link) route.Plan {
 	for i, r := range p.Routes {
@@ -200,6 +213,9 @@ func (r Record) left() []string {
 	}
 	return list
 }
+
+// Steered reports whether routing leads into the tunnels what is not a carrier's.
+func (r Record) Steered() bool { return !r.Steer.Empty() && r.Refused == "" }
 
 // compareSteering fills in what differs from the recorded steering.
 func (g *Guard) compareSteering(st *Status, links []link.Link) error {
@@ -269,7 +285,7 @@ func (g *Guard) injected(rec Record) (notes []string, err error) {
 		return nil, err
 	}
 	fate := "what it attracts is refused"
-	if !rec.Steer.Empty() && rec.Refused == "" {
+	if rec.Steered() {
 		fate = "what it attracts is steered into the tunnel, or refused"
 	}
 	j, more := rec.judge(), 0

@@ -66,6 +66,27 @@ func TestWithoutSteeringRoutesStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// What the user allows of the LAN is reached, behind its routers too; a prefix
+// that is public is nobody's LAN.
+func TestTheLANThatIsAllowedSeesTheMainTable(t *testing.T) {
+	for _, lan := range []bool{false, true} {
+		h := newHost(t)
+		for _, dst := range []string{"10.20.0.0/16", "8.8.8.0/24"} {
+			h.routing.main = append(h.routing.main, route.Route{Table: 254, Dst: netip.MustParsePrefix(dst), Gateway: netip.MustParseAddr("192.168.1.9"), Dev: 2, Type: 1})
+		}
+		h.links.list[1].Addresses = append(h.links.list[1].Addresses, netip.MustParsePrefix("198.51.100.7/24"))
+		r := request("tun0")
+		r.Settings.LAN = lan
+		if _, err := h.Up(context.Background(), r, false); err != nil {
+			t.Fatal(err)
+		}
+		if !h.steers("to 192.168.1.0/24 lookup main") || h.steers("to 10.20.0.0/16 lookup main") != lan || h.steers("to 8.8.8.0/24") || h.steers("to 198.51.100.0/24") {
+			t.Errorf("LAN %t: %q", lan, h.routing.have.Lines())
+		}
+		h.mustStopAll()
+	}
+}
+
 // The lock has no tunnel to steer into, and a session that goes without steering
 // is not steered by another one's wish.
 func TestLockAndASessionWithoutSteeringAreNotSteered(t *testing.T) {
