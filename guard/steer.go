@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vpnguard/vpnguard/internal/fault"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/route"
@@ -20,10 +22,19 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	if p.Table == 0 {
 		return plan, ""
 	}
+	if n := rec.endpoints(); n > maxSteered {
+		return plan, fmt.Sprintf("%d endpoints are more than the %d that routing rules are made for", n, maxSteered)
+	}
 	for _, s := range rec.preferred() {
 		t, reason := steered(s, links)
 		if why == "" {
 			why = reason
+		}
+		// A hook may run before its client is done with the device; nothing must
+		// be led nowhere until then. One that was steered into has gone.
+		if t.Index != 0 && !t.Up && !rec.leadsInto(s.Dev) {
+			why = fmt.Sprintf("device %s is not up yet: the next `vpnguard up` steers, or the guardian as soon as it is", s.Dev)
+			continue
 		}
 		p.Tunnels = append(p.Tunnels, t)
 	}
@@ -36,7 +47,6 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 		}
 		p.Wires = append(p.Wires, wire)
 	}
-	p.Exempt = neighbours(rec, links)
 	for _, s := range rec.settings().AllowIn {
 		p.Services = append(p.Services, route.Service{Proto: s.Proto, First: s.First, Last: s.Last})
 	}
@@ -44,10 +54,34 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	if p.Main, err = g.Routing.Main(); err != nil {
 		return route.Plan{}, fmt.Sprintf("the main routing table cannot be read: %v", err)
 	}
+	p.Exempt = neighbours(rec, links)
+	if rec.settings().LAN {
+		p.Exempt = append(p.Exempt, routed(rec, p.Main)...)
+	}
 	if plan = route.Make(p); plan.Empty() && why == "" {
 		why = "no tunnel has an address or a prefix to lead into it"
 	}
 	return named(plan, links), why
+}
+
+// maxSteered endpoints, each of which some rules are made for: every lookup of a
+// route compares with them one by one.
+const maxSteered = 64
+
+// endpoints counts those that carriers may reach.
+func (r Record) endpoints() (n int) {
+	for _, s := range r.Sessions {
+		n += len(s.Endpoints)
+	}
+	if r.Lock != nil {
+		n += len(r.Lock.Endpoints)
+	}
+	return n
+}
+
+// leadsInto reports whether the recorded steering knows the device.
+func (r Record) leadsInto(dev string) bool {
+	return slices.ContainsFunc(r.Steer.Routes, func(x route.Route) bool { return x.Name == dev })
 }
 
 // steerTable is 0 if a session goes without steering, or if there is none: the
@@ -129,6 +163,16 @@ func neighbours(rec Record, links []link.Link) (list []netip.Prefix) {
 	return slices.Compact(list)
 }
 
+// routed are the prefixes behind routers of the LAN that the user allows.
+func routed(rec Record, main []route.Route) (list []netip.Prefix) {
+	for _, r := range main {
+		if rec.wireName(r.Dev) != "" && r.Type == unix.RTN_UNICAST && r.Dst.Bits() > 0 && rules.NeverPublic(r.Dst) {
+			list = append(list, r.Dst)
+		}
+	}
+	return list
+}
+
 // named says the devices' names for people.
 func named(p route.Plan, links []link.Link) route.Plan {
 	for i, r := range p.Routes {
@@ -170,6 +214,9 @@ func (r Record) left() []string {
 	return list
 }
 
+// Steered reports whether routing leads into the tunnels what is not a carrier's.
+func (r Record) Steered() bool { return !r.Steer.Empty() && r.Refused == "" }
+
 // compareSteering fills in what differs from the recorded steering.
 func (g *Guard) compareSteering(st *Status, links []link.Link) error {
 	have, err := g.Routing.Have()
@@ -183,7 +230,9 @@ func (g *Guard) compareSteering(st *Status, links []link.Link) error {
 	st.Drift = append(st.Drift, route.Drift(want, have, func(index int) bool {
 		return !slices.ContainsFunc(links, func(l link.Link) bool { return l.Index == index && l.Up })
 	})...)
-	return nil
+	notes, err := g.injected(st.Record)
+	st.Notes = append(st.Notes, notes...)
+	return err
 }
 
 // strayRouting looks for ours where there should be none.
@@ -203,4 +252,65 @@ func steerDrift(was, is Record) []string {
 		return nil
 	}
 	return []string{"the ways to servers and tunnels are others than those that are steered to"}
+}
+
+// leads is by which link the host would send to a server without steering, which
+// would answer a question that names neither protocol nor port by a tunnel.
+func (g *Guard) leads(addr netip.Addr, mark uint32, rec Record) (oif int, err error) {
+	if rec.Steer.Empty() {
+		return g.Links.RouteTo(addr, mark)
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return 0, err
+	}
+	way, ok := route.Way(main, addr, nil)
+	if !ok {
+		return 0, fmt.Errorf("find route to %q: %w", addr, unix.ENETUNREACH)
+	}
+	return way.Dev, nil
+}
+
+// shownRoutes bounds what one status names.
+const shownRoutes = 8
+
+// injected names routes to a wire that a rogue network may have made, and what
+// becomes of what they attract.
+func (g *Guard) injected(rec Record) (notes []string, err error) {
+	if rec.idle() || rec.policy().Profile != rules.Full {
+		return nil, nil
+	}
+	main, err := g.Routing.Main()
+	if err != nil {
+		return nil, err
+	}
+	fate := "what it attracts is refused"
+	if rec.Steered() {
+		fate = "what it attracts is steered into the tunnel, or refused"
+	}
+	j, more := rec.judge(), 0
+	for _, r := range main {
+		if !j.Injected(r) {
+			continue
+		}
+		if len(notes) == shownRoutes {
+			more++
+			continue
+		}
+		r.Table, r.Name = 0, rec.wireName(r.Dev)
+		notes = append(notes, fmt.Sprintf("route %s leads to a wire (protocol %d): %s", r, r.Protocol, fate))
+	}
+	if more > 0 {
+		notes = append(notes, fmt.Sprintf("%d more routes lead to a wire", more))
+	}
+	return notes, nil
+}
+
+func (r Record) wireName(index int) string {
+	for _, w := range r.Wires {
+		if w.Index == index {
+			return w.Name
+		}
+	}
+	return ""
 }

@@ -95,7 +95,7 @@ func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
 			"give --endpoint ADDR:PORT/PROTO")
 	}
-	if err := g.checkCarrier(dev, s.Endpoints, r.Mark); err != nil {
+	if err := g.checkCarrier(dev, s.Endpoints, r.Mark, rec); err != nil {
 		return Plan{}, nil, err
 	}
 	more, err := g.findOwner(&s, old, r, dev)
@@ -141,13 +141,13 @@ func checkGuests(guests []string, links []link.Link) error {
 // checkCarrier refuses a device that may be the wire. Of one that is not a
 // tunnel by its kind the routes must prove that no carrier leaves by it; the
 // endpoints are all that are known, names resolved.
-func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint32) error {
+func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint32, rec Record) error {
 	if tunnelKinds[dev.Kind] {
 		return nil
 	}
 	proved := false
 	for _, e := range ends {
-		oif, err := g.Links.RouteTo(e.Addr.Addr(), mark)
+		oif, err := g.leads(e.Addr.Addr(), mark, rec)
 		if err == nil && oif == dev.Index {
 			return usage(fmt.Errorf("device %q carries packets to %s: it is the wire, not the tunnel", dev.Name, e), "")
 		}

@@ -7,10 +7,13 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/survey"
 )
 
@@ -44,6 +47,9 @@ func (c *doctorCommand) Run(w *world) error {
 	out := doctorJSON{Version: 1, Kernel: kernel(), Features: []featureJSON{}}
 	features, verdict := probe()
 	out.Features = append(out.Features, features...)
+	if len(features) > 0 {
+		out.Features = append(out.Features, w.probeSteering())
+	}
 	host := w.survey()
 	owner, err := dns.System{}.Detect("")
 	if err != nil {
@@ -91,6 +97,24 @@ func probe() ([]featureJSON, error) {
 		return all, &nft.UnsupportedError{Missing: missing, Err: errors.New("not everything can be enforced here")}
 	}
 	return all, nil
+}
+
+// probeSteering asks for what leads into the tunnel what is not a carrier's; the
+// rules hold without it.
+func (w *world) probeSteering() featureJSON {
+	f := featureJSON{Name: "routing rules by uid and port, to steer", Optional: true, Since: "4.17", Module: "CONFIG_IP_MULTIPLE_TABLES"}
+	conf, err := w.configuration()
+	if err != nil {
+		conf = config.Default()
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err == nil {
+		err = errors.Join(route.Kernel{Handle: h}.Usable(conf.SteerTable), h.Close())
+	}
+	if f.OK = err == nil; !f.OK {
+		f.Problem = err.Error() + "; see steer_table"
+	}
+	return f
 }
 
 func (w *world) doctorText(out doctorJSON) {
