@@ -213,7 +213,7 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Since: g.Now()}); err != nil {
 			lost = append(lost, fmt.Errorf("record what is left: %w", err))
 		}
-		return warnings, &StateError{errors.Join(lost...), "the host is open, but these are not as they were; `vpnguard recover` tries again"}
+		return warnings, &StateError{errors.Join(append(lost, errNames)...), "the host is open, but these are not as they were; `vpnguard recover` tries again"}
 	}
 	if err := g.Journal.Remove(); err != nil {
 		return warnings, &StateError{fmt.Errorf("remove the record: %w", err), "the host is open"}

@@ -22,10 +22,19 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	if p.Table == 0 {
 		return plan, ""
 	}
+	if n := rec.endpoints(); n > maxSteered {
+		return plan, fmt.Sprintf("%d endpoints are more than the %d that routing rules are made for", n, maxSteered)
+	}
 	for _, s := range rec.preferred() {
 		t, reason := steered(s, links)
 		if why == "" {
 			why = reason
+		}
+		// A hook may run before its client is done with the device; nothing must
+		// be led nowhere until then. One that was steered into has gone.
+		if t.Index != 0 && !t.Up && !rec.leadsInto(s.Dev) {
+			why = fmt.Sprintf("device %s is not up yet: the next `vpnguard up` steers, or the guardian as soon as it is", s.Dev)
+			continue
 		}
 		p.Tunnels = append(p.Tunnels, t)
 	}
@@ -38,7 +47,6 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 		}
 		p.Wires = append(p.Wires, wire)
 	}
-	p.Exempt = neighbours(rec, links)
 	for _, s := range rec.settings().AllowIn {
 		p.Services = append(p.Services, route.Service{Proto: s.Proto, First: s.First, Last: s.Last})
 	}
@@ -46,10 +54,34 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	if p.Main, err = g.Routing.Main(); err != nil {
 		return route.Plan{}, fmt.Sprintf("the main routing table cannot be read: %v", err)
 	}
+	p.Exempt = neighbours(rec, links)
+	if rec.settings().LAN {
+		p.Exempt = append(p.Exempt, routed(rec, p.Main)...)
+	}
 	if plan = route.Make(p); plan.Empty() && why == "" {
 		why = "no tunnel has an address or a prefix to lead into it"
 	}
 	return named(plan, links), why
+}
+
+// maxSteered endpoints, each of which some rules are made for: every lookup of a
+// route compares with them one by one.
+const maxSteered = 64
+
+// endpoints counts those that carriers may reach.
+func (r Record) endpoints() (n int) {
+	for _, s := range r.Sessions {
+		n += len(s.Endpoints)
+	}
+	if r.Lock != nil {
+		n += len(r.Lock.Endpoints)
+	}
+	return n
+}
+
+// leadsInto reports whether the recorded steering knows the device.
+func (r Record) leadsInto(dev string) bool {
+	return slices.ContainsFunc(r.Steer.Routes, func(x route.Route) bool { return x.Name == dev })
 }
 
 // steerTable is 0 if a session goes without steering, or if there is none: the
@@ -131,6 +163,16 @@ func neighbours(rec Record, links []link.Link) (list []netip.Prefix) {
 	return slices.Compact(list)
 }
 
+// routed are the prefixes behind routers of the LAN that the user allows.
+func routed(rec Record, main []route.Route) (list []netip.Prefix) {
+	for _, r := range main {
+		if rec.wireName(r.Dev) != "" && r.Type == unix.RTN_UNICAST && r.Dst.Bits() > 0 && rules.NeverPublic(r.Dst) {
+			list = append(list, r.Dst)
+		}
+	}
+	return list
+}
+
 // named says the devices' names for people.
 func named(p route.Plan, links []link.Link) route.Plan {
 	for i, r := range p.Routes {
@@ -171,6 +213,9 @@ func (r Record) left() []string {
 	}
 	return list
 }
+
+// Steered reports whether routing leads into the tunnels what is not a carrier's.
+func (r Record) Steered() bool { return !r.Steer.Empty() && r.Refused == "" }
 
 // compareSteering fills in what differs from the recorded steering.
 func (g *Guard) compareSteering(st *Status, links []link.Link) error {
@@ -240,7 +285,7 @@ func (g *Guard) injected(rec Record) (notes []string, err error) {
 		return nil, err
 	}
 	fate := "what it attracts is refused"
-	if !rec.Steer.Empty() && rec.Refused == "" {
+	if rec.Steered() {
 		fate = "what it attracts is steered into the tunnel, or refused"
 	}
 	j, more := rec.judge(), 0

@@ -66,6 +66,27 @@ func TestWithoutSteeringRoutesStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// What the user allows of the LAN is reached, behind its routers too; a prefix
+// that is public is nobody's LAN.
+func TestTheLANThatIsAllowedSeesTheMainTable(t *testing.T) {
+	for _, lan := range []bool{false, true} {
+		h := newHost(t)
+		for _, dst := range []string{"10.20.0.0/16", "8.8.8.0/24"} {
+			h.routing.main = append(h.routing.main, route.Route{Table: 254, Dst: netip.MustParsePrefix(dst), Gateway: netip.MustParseAddr("192.168.1.9"), Dev: 2, Type: 1})
+		}
+		h.links.list[1].Addresses = append(h.links.list[1].Addresses, netip.MustParsePrefix("198.51.100.7/24"))
+		r := request("tun0")
+		r.Settings.LAN = lan
+		if _, err := h.Up(context.Background(), r, false); err != nil {
+			t.Fatal(err)
+		}
+		if !h.steers("to 192.168.1.0/24 lookup main") || h.steers("to 10.20.0.0/16 lookup main") != lan || h.steers("to 8.8.8.0/24") || h.steers("to 198.51.100.0/24") {
+			t.Errorf("LAN %t: %q", lan, h.routing.have.Lines())
+		}
+		h.mustStopAll()
+	}
+}
+
 // The lock has no tunnel to steer into, and a session that goes without steering
 // is not steered by another one's wish.
 func TestLockAndASessionWithoutSteeringAreNotSteered(t *testing.T) {
@@ -213,6 +234,40 @@ func TestOneSessionsCarrierIsNotLedIntoItsOwnTunnelNorIntoALaterOne(t *testing.T
 	if rec := mustRecord(h); rec.policy().Profile != rules.Full {
 		t.Error("the sessions are not full")
 	}
+}
+
+// A hook may run before its client has set the device up; leading everything
+// nowhere until somebody calls again would break the tunnel.
+func TestDeviceThatIsNotUpYetIsSteeredIntoLater(t *testing.T) {
+	h := newHost(t)
+	h.links.list[2].Up = false
+	res, err := h.Up(context.Background(), request("tun0"), false)
+	if err != nil || res.State != Sealed || !h.routing.have.Empty() || !strings.Contains(strings.Join(res.Warnings, ";"), "not up yet") {
+		t.Errorf("%v, %q, %q", err, res.Warnings, h.routing.have.Lines())
+	}
+	h.links.list[2].Up = true
+	if healed := h.heal(t, false); !healed.Done || !h.steers("0.0.0.0/0 dev tun0") {
+		t.Errorf("%+v, %q", healed, h.routing.have.Lines())
+	}
+	h.links.list[2].Up = false // and now it is gone
+	h.mustUp("tun0")
+	if !h.steers("blackhole 0.0.0.0/0") || h.steers("dev tun0") {
+		t.Errorf("%q", h.routing.have.Lines())
+	}
+	h.mustStopAll()
+}
+
+func TestHundredsOfEndpointsAreNotSteeredOneByOne(t *testing.T) {
+	h := newHost(t)
+	r := request("tun0")
+	for i := range maxSteered {
+		r.Endpoints = append(r.Endpoints, endpoint.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 443), Proto: endpoint.TCP})
+	}
+	res, err := h.Up(context.Background(), r, false)
+	if err != nil || !h.routing.have.Empty() || !strings.Contains(strings.Join(res.Warnings, ";"), "65 endpoints are more than the 64") {
+		t.Errorf("%v, %q, %q", err, res.Warnings, h.routing.have.Lines())
+	}
+	h.mustStopAll()
 }
 
 func TestInjectedRoutesAreNoted(t *testing.T) {

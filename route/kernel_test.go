@@ -66,7 +66,9 @@ func steered(t *testing.T) (Kernel, Policy) {
 	must(t, err)
 	t.Cleanup(func() { _ = h.Close() })
 	for _, args := range []string{
-		"link set lo up", "link add eth0 type veth peer name far", "link set eth0 up", "link set far up", "tuntap add dev tun0 mode tun", "link set tun0 up",
+		"link set lo up", "link add eth0 type veth peer name far", "tuntap add dev tun0 mode tun",
+		// Link-local addresses would come by themselves, and late.
+		"link set eth0 addrgenmode none", "link set far addrgenmode none", "link set tun0 addrgenmode none", "link set eth0 up", "link set far up", "link set tun0 up",
 		"addr add 192.168.1.101/24 dev eth0", "addr add fd12::101/64 dev eth0 nodad", "addr add 10.8.0.2/24 dev tun0", "addr add fd00:8::2/64 dev tun0 nodad",
 		"route add default via 192.168.1.1", "-6 route add default via fd12::1", "route add 0.0.0.0/1 via 10.8.0.1", "route add 128.0.0.0/1 via 10.8.0.1",
 	} {
@@ -89,13 +91,11 @@ func index(t *testing.T, name string) int {
 	return i.Index
 }
 
-func kept(int) bool { return false }
-
 func (k Kernel) mustHave(t *testing.T, want Plan) {
 	t.Helper()
 	have, err := k.Have()
 	must(t, err)
-	if drift := Drift(want, have, kept); len(drift) > 0 {
+	if drift := Drift(want, have, never); len(drift) > 0 {
 		t.Errorf("the kernel has not what was planned: %q\n%s", drift, everything(t))
 	}
 }
@@ -110,6 +110,11 @@ func TestKernelHasExactlyThePlanAndGivesEverythingBack(t *testing.T) {
 		"uid": func(*Policy) {},
 		"mark": func(p *Policy) {
 			p.Carriers[0].UIDs, p.Carriers[0].Mark, p.Carriers[0].Mask = nil, 0x10, 0xff
+		},
+		"owners that name more and less": func(p *Policy) {
+			marked := p.Carriers[0]
+			marked.Mark, marked.Mask = 0x10, 0xff
+			p.Carriers = append(p.Carriers, marked)
 		},
 		"services": func(p *Policy) { p.Services = append(p.Services, Service{2, 5000, 5010}) },
 		"device with neighbours": func(p *Policy) {
@@ -200,7 +205,7 @@ func TestKernelSteers(t *testing.T) {
 	if drift := Drift(Make(p), have, gone); len(drift) > 0 {
 		t.Errorf("what went with its device is drift: %q", drift)
 	}
-	if drift := Drift(Make(p), have, kept); len(drift) != 3 {
+	if drift := Drift(Make(p), have, never); len(drift) != 3 {
 		t.Errorf("three routes went, and drift is %q", drift)
 	}
 }
@@ -237,10 +242,33 @@ func TestWhatOthersTakeAwayIsDriftAndIsPutBack(t *testing.T) {
 		ip(t, meddle)
 		have, err := k.Have()
 		must(t, err)
-		if len(Drift(plan, have, kept)) == 0 {
+		if len(Drift(plan, have, never)) == 0 {
 			t.Errorf("after %q nothing differs", meddle)
 		}
 		must(t, k.Apply(plan))
 		k.mustHave(t, plan)
 	}
+}
+
+// A removal names what the rule has, and takes the first that has it all.
+func TestRemovingARuleLeavesTheOnesThatNameMore(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	k, p := steered(t)
+	marked := p.Carriers[0]
+	marked.Mark, marked.Mask = 0x10, 0xff
+	both, one := p, p
+	plain := marked
+	plain.Mark, plain.Mask = 0, 0
+	both.Carriers, one.Carriers = []Carrier{marked, plain}, []Carrier{marked}
+	for range 3 {
+		must(t, k.Apply(Make(both)))
+		k.mustHave(t, Make(both))
+		must(t, k.Apply(Make(one)))
+		k.mustHave(t, Make(one))
+	}
+	must(t, k.Apply(Make(both)))
+	must(t, k.Remove())
+	k.mustHave(t, Plan{})
 }

@@ -207,8 +207,8 @@ func (m *maker) carrier(c Carrier) {
 		if len(c.UIDs) == 0 {
 			rules = append(rules, sent)
 		}
-		// The reverse path is looked up with uid 0 and without a mark; the ports
-		// are turned round (Linux 6.6 does) or not.
+		// The reverse path is looked up with uid 0 and without a mark, and with the
+		// ports turned round or, by older kernels, as they are in the answer.
 		back, turned := to, to
 		turned.Dport, turned.ByUID = port, true
 		back.Sport = port

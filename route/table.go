@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,6 +69,29 @@ func (k Kernel) Apply(p Plan) error {
 	if err := fault.Refuse("route.change"); err != nil {
 		return fmt.Errorf("add routing rule: %w", err)
 	}
+	for range rounds {
+		if err := k.change(have, p); err != nil {
+			return err
+		}
+		if have, err = k.Have(); err != nil {
+			return err
+		}
+		if len(Drift(p, have, never)) == 0 {
+			fault.Point("route.change.after")
+			return nil
+		}
+	}
+	return fmt.Errorf("somebody else changes our routing: %s", Drift(p, have, never)[0])
+}
+
+// rounds bound how often what there is gets compared with what there should be.
+// A removal takes the first rule that has all that is named, so that it may take
+// one that has more: the next round puts that back, behind the one to remove.
+const rounds = 5
+
+func never(int) bool { return false }
+
+func (k Kernel) change(have, p Plan) error {
 	// A route that differs only in its next hop would be refused beside the old,
 	// and a later removal could not tell the two apart.
 	old := missing(have.Routes, p.Routes, Route.same)
@@ -96,17 +120,14 @@ func (k Kernel) Apply(p Plan) error {
 			fault.Point("route.change.half")
 		}
 	}
-	for _, r := range slices.Backward(missing(have.Rules, p.Rules, equal)) {
-		if err := k.delRule(r); err != nil {
-			return err
-		}
+	if err := k.delRules(missing(have.Rules, p.Rules, equal)); err != nil {
+		return err
 	}
 	for _, r := range slices.DeleteFunc(old, replaced) {
 		if err := k.delRoute(r); err != nil {
 			return err
 		}
 	}
-	fault.Point("route.change.after")
 	return nil
 }
 
@@ -120,20 +141,39 @@ func (k Kernel) Remove() error {
 	if err := fault.Refuse("route.remove"); err != nil {
 		return fmt.Errorf("remove routing rule: %w", err)
 	}
-	for i, r := range slices.Backward(have.Rules) {
-		if err := k.delRule(r); err != nil {
+	for range rounds {
+		if err := k.delRules(have.Rules); err != nil {
 			return err
 		}
-		if i == len(have.Rules)/2 {
-			fault.Point("route.remove.half")
+		fault.Point("route.remove.half")
+		for _, r := range have.Routes {
+			if err := k.delRoute(r); err != nil {
+				return err
+			}
 		}
-	}
-	for _, r := range have.Routes {
-		if err := k.delRoute(r); err != nil {
+		if have, err = k.Have(); err != nil {
 			return err
 		}
+		if have.Empty() {
+			fault.Point("route.remove.after")
+			return nil
+		}
 	}
-	fault.Point("route.remove.after")
+	return fmt.Errorf("somebody else changes our routing: %s", Drift(Plan{}, have, never)[0])
+}
+
+// delRules removes the rule for all else first, and of one priority those first
+// that name the most.
+func (k Kernel) delRules(list []Rule) error {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Rule) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(len(b.String()), len(a.String())))
+	})
+	for _, r := range list {
+		if err := k.Handle.RuleDel(toRule(r)); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove routing rule %q: %w", r, err)
+		}
+	}
 	return nil
 }
 
@@ -144,13 +184,6 @@ func missing[T any](a, b []T, same func(T, T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(a), func(x T) bool {
 		return slices.ContainsFunc(b, func(y T) bool { return same(x, y) })
 	})
-}
-
-func (k Kernel) delRule(r Rule) error {
-	if err := k.Handle.RuleDel(toRule(r)); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove routing rule %q: %w", r, err)
-	}
-	return nil
 }
 
 // delRoute takes it as done if the kernel did it with the device.

@@ -236,7 +236,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "route", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

@@ -2,14 +2,16 @@ package tests
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/openvpn"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // insideAddress is what the VPN server sees of a client through the tunnel.
@@ -60,28 +62,39 @@ func TestStrangersReachTheServersAddressThroughTheTunnel(t *testing.T) {
 				t.Errorf("%s: the server sees %v: without steering it is refused", network, seen)
 			}
 		}
+		s.inject(lab.HostRoute)
+		if seen, err := s.lab.SeenAs(s.ctx, s.lab.Client, s.user, "udp", netip.AddrPortFrom(site.Public, probe.EchoPort)); err == nil {
+			t.Errorf("the internet sees %v: an injected route is refused without steering", seen)
+		}
 	})
-	t.Run("steered", func(t *testing.T) {
-		s, srv := steerScene(t)
-		before := s.snapshot()
-		client := s.connect(open(clientOf(srv)))
-		policy, start := s.policy(srv), s.mark()
-		for _, uid := range s.uids() {
-			for _, network := range []string{"udp", "tcp"} {
-				if seen, err := s.atServersAddress(uid, network); err != nil || seen != insideAddress {
-					t.Errorf("%s as uid %d: the server sees %v, want %v: %v", network, uid, seen, insideAddress, err)
-				}
+	for name, line := range map[string]string{"by uid": "verb 3", "by mark": "mark 81"} {
+		t.Run("steered "+name, func(t *testing.T) { steeredByOwner(t, line) })
+	}
+}
+
+// steeredByOwner seals a client that has one line more.
+func steeredByOwner(t *testing.T, line string) {
+	s, srv := steerScene(t)
+	before := s.snapshot()
+	c := open(clientOf(srv))
+	c.Extra = append(c.Extra, line)
+	client := s.connect(c)
+	policy, start := s.policy(srv), s.mark()
+	for _, uid := range s.uids() {
+		for _, network := range []string{"udp", "tcp"} {
+			if seen, err := s.atServersAddress(uid, network); err != nil || seen != insideAddress {
+				t.Errorf("%s as uid %d: the server sees %v, want %v: %v", network, uid, seen, insideAddress, err)
 			}
 		}
-		s.injectedDuringATransfer()
-		s.explained(start, policy)
-		s.must(0, "status")
-		if _, err := client.Stop(s.ctx); err != nil {
-			t.Error(err)
-		}
-		s.must(0, "down", "--all")
-		s.restored(before)
-	})
+	}
+	s.injectedDuringATransfer()
+	s.explained(start, policy)
+	s.must(0, "status")
+	if _, err := client.Stop(s.ctx); err != nil {
+		t.Error(err)
+	}
+	s.must(0, "down", "--all")
+	s.restored(before)
 }
 
 // injectedDuringATransfer demands that a transfer goes on while a rogue DHCP
@@ -109,24 +122,36 @@ func (s *scene) injectedDuringATransfer() {
 
 // A tunnel that is gone gives an error at once; what had no guard goes on in clear.
 func TestVanishedTunnelIsAnErrorAtOnce(t *testing.T) {
-	srv := openvpn.Server{}
-	s := newScene(t, "")
-	s.serve(srv)
-	s.connect(clientOf(srv))
-	policy := s.policy(srv)
-	s.alive("before")
-	if err := s.lab.Client.Script(s.ctx, "ip link del tun0\n"); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"udp-public", "tcp-public", "icmp-public", "udp-public-v6", "tcp-public-v6"} {
-		a := s.silent(s.lab.Client, s.user, probe.Order{Name: name}, policy)
-		if a.Receipt.Sent > 0 {
-			t.Errorf("%s: the program was not refused", a.Receipt)
+	names := []string{"udp-public", "tcp-public", "icmp-public", "udp-public-v6", "tcp-public-v6"}
+	vanished := func(t *testing.T, connect func(*scene, openvpn.Client)) (*scene, wire.Policy) {
+		srv := openvpn.Server{}
+		s := newScene(t, "")
+		s.serve(srv)
+		connect(s, clientOf(srv))
+		s.alive("before")
+		if err := s.lab.Client.Script(s.ctx, "ip link del tun0\n"); err != nil {
+			t.Fatal(err)
 		}
-		for _, send := range a.Receipt.Sends {
-			if send.Errno == 0 || strings.Contains(send.Error, "timed out") {
-				t.Errorf("%s: %s: %q is no error at once", name, send.What, send.Error)
+		return s, s.policy(srv)
+	}
+	t.Run("guard off", func(t *testing.T) {
+		s, policy := vanished(t, func(s *scene, c openvpn.Client) { s.bare(c) })
+		for _, name := range names {
+			s.shows(s.lab.Client, s.user, probe.Order{Name: name}, policy)
+		}
+	})
+	t.Run("sealed", func(t *testing.T) {
+		s, policy := vanished(t, func(s *scene, c openvpn.Client) { s.connect(c) })
+		for _, name := range names {
+			a := s.silent(s.lab.Client, s.user, probe.Order{Name: name}, policy)
+			if a.Receipt.Sent > 0 {
+				t.Errorf("%s: the program was not refused", a.Receipt)
+			}
+			for _, send := range a.Receipt.Sends {
+				if send.Errno != unix.EINVAL { // a blackhole route's
+					t.Errorf("%s: %s: %q is not what routing says at once", name, send.What, send.Error)
+				}
 			}
 		}
-	}
+	})
 }

@@ -146,7 +146,7 @@ func TestGuardianKeepsAMeddledHostClosed(t *testing.T) {
 			t.Errorf("%s: %d of %d packets left\n%s", m.name, left, tried, g.log())
 		}
 	}
-	g.says("a route leads to a wire; what it attracts is refused, not leaked\" to=1.1.1.1/32 by=eth0")
+	g.says("a route leads to a wire; what it attracts is steered into the tunnel or refused, not leaked\" to=1.1.1.1/32 by=eth0")
 	g.says("routing rules were changed")
 	g.says(`the resolver configuration was changed" file=/etc/resolv.conf`)
 	s.closed(lockProbes)

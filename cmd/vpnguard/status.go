@@ -28,6 +28,7 @@ type statusJSON struct {
 	Drift    []string      `json:"drift"`
 	Notes    []string      `json:"notes"`
 	Exposed  []string      `json:"exposed"` // what the policy lets past
+	Steered  bool          `json:"steered"` // routing leads into the tunnels what is not a carrier's
 	Lock     *lockJSON     `json:"lock"`    // null: not locked
 	Sessions []sessionJSON `json:"sessions"`
 	Guardian guardianJSON  `json:"guardian"`
@@ -128,7 +129,7 @@ func (c *statusCommand) Run(ctx context.Context, w *world) error {
 
 func describe(st guard.Status) statusJSON {
 	out := statusJSON{
-		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes), Exposed: nonNil(st.Record.Exposed()),
+		Version: 1, State: st.State, Enforced: st.Enforced, Drift: nonNil(st.Drift), Notes: nonNil(st.Notes), Exposed: nonNil(st.Record.Exposed()), Steered: st.Record.Steered(),
 		Sessions: []sessionJSON{}, Counters: []counterJSON{},
 	}
 	if l := st.Record.Lock; l != nil {
@@ -181,6 +182,9 @@ func (w *world) statusText(st guard.Status, watch guardian.Info) {
 		if len(s.DNS) > 0 {
 			fmt.Fprintf(w.stdout, "dns       %s, %s\n", strings.Trim(fmt.Sprint(s.DNS), "[]"), namesText(st.Names, s.Naming))
 		}
+	}
+	if st.Record.Steered() {
+		fmt.Fprintf(w.stdout, "steered   %d routing rules\n", len(st.Record.Steer.Rules))
 	}
 	if blocked := blockedPackets(st.Counters); st.State != guard.Open {
 		fmt.Fprintf(w.stdout, "blocked   %d packets\n", blocked)

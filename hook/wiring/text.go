@@ -70,6 +70,7 @@ func openconnect(exe string) Wiring {
 	return Wiring{
 		Pieces: []Piece{
 			piece("connect", exe+" up || exit 1"),
+			piece("post-connect", exe+" up || :"), // the device can be routed by now
 			piece("attempt-reconnect", exe+" up || :"),
 			piece("reconnect", exe+" up || exit 1"),
 			piece("post-disconnect", exe+" down || :"),
