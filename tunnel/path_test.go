@@ -236,6 +236,24 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 	})
 }
 
+// Whatever ICMP says, and anybody can make it say so: the tunnel goes on.
+func TestErrorsOfICMPDoNotEndTheTunnel(t *testing.T) {
+	a, b := places(t, 1500)
+	ea, _ := tunnels(t, a, b, 0, 0, tunnel.Without{}, tunnel.Without{})
+	a.reach(b.in[0], 56)
+	for _, kind := range []string{"prot-unreachable", "port-unreachable", "host-unreachable"} {
+		b.run("nft", "table inet t { chain c { type filter hook input priority 0; udp dport 51820 reject with icmp type "+kind+"; }; }")
+		if a.command("busybox", "ping", "-q", "-c", "1", "-W", "1", b.in[0].String()).Run() == nil {
+			t.Errorf("%s: nothing was refused", kind)
+		}
+		b.run("nft", "delete table inet t")
+		a.reach(b.in[0], 56)
+	}
+	if st := ea.status(); st.Peers[0].MTU != 1440 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // Finding out what the path takes, again and again, is part of it.
 func TestPacketsAllocateNothing(t *testing.T) {
 	a, b := places(t, 1500)

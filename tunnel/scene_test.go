@@ -2,6 +2,7 @@ package tunnel_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -115,6 +116,10 @@ type endOrder struct {
 	Allowed   []netip.Prefix
 	MTU       int
 	Without   tunnel.Without
+	Listen    uint16 // 0: 51820
+	// Another peer, whose endpoint is not known.
+	Other        key.Public
+	OtherAllowed []netip.Prefix
 }
 
 // end is a running tunnel in a place.
@@ -190,17 +195,21 @@ func runEnd() error {
 	if err != nil {
 		return err
 	}
-	psk, err := key.ParsePreshared(o.Preshared)
-	if err != nil {
-		return err
+	var psk key.Preshared
+	if o.Preshared != "" {
+		if psk, err = key.ParsePreshared(o.Preshared); err != nil {
+			return err
+		}
 	}
 	name, err := endpoint.ParseIfName("own0")
 	if err != nil {
 		return err
 	}
-	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: 51820, MTU: o.MTU, Without: o.Without, Peers: []engine.PeerConfig{
-		{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed},
-	}})
+	peers := []engine.PeerConfig{{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed}}
+	if len(o.OtherAllowed) > 0 {
+		peers = append(peers, engine.PeerConfig{Public: o.Other, Allowed: o.OtherAllowed})
+	}
+	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: cmp.Or(o.Listen, 51820), MTU: o.MTU, Without: o.Without, Peers: peers})
 	if err != nil {
 		return err
 	}
@@ -262,8 +271,8 @@ func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	if err != nil {
 		t.Fatal(err)
 	}
-	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
-	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})
+	ea = a.start(role, endOrder{Private: secret[0].Reveal(), Peer: public[1], Preshared: psk.Reveal(), Endpoint: netip.AddrPortFrom(b.wire[family], 51820), Address: a.in, Allowed: allowed(b), MTU: mtu, Without: withoutA})
+	eb = b.start(role, endOrder{Private: secret[1].Reveal(), Peer: public[0], Preshared: psk.Reveal(), Address: b.in, Allowed: allowed(a), MTU: mtu, Without: withoutB})
 	waitAddress(a, b)
 	return ea, eb
 }

@@ -79,6 +79,10 @@ func runTraffic() error {
 		if r, err = watch(o); err != nil {
 			return err
 		}
+	case "shadow":
+		if r, err = shadow(o); err != nil {
+			return err
+		}
 	case "pour":
 		if err := pour(o); err != nil {
 			return err
