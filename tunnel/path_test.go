@@ -236,6 +236,49 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 	})
 }
 
+// With a peer that knows no probes, routers are heard.
+func TestPathToAStockPeerIsFoundByICMP(t *testing.T) {
+	t.Parallel()
+	n := newRoute(t, 0, 1500, true)
+	a, b := *n.a, *n.b
+	ea, _ := tunnelsOf(t, "end,theirs", &a, &b, 0, 0, tunnel.Without{}, tunnel.Without{}, func(p *place) []netip.Prefix {
+		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32)}
+	})
+	a.reach(b.in[0], 56)
+	addr := netip.AddrPortFrom(b.in[0], 7000)
+	watch := b.traffic(trafficOrder{Kind: "watch", Addr: addr})
+	pour := a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: 2})
+	time.Sleep(500 * time.Millisecond)
+	n.narrow(1380)
+	pour.result()
+	r := watch.result()
+	st := ea.status().Peers[0]
+	if r.Seconds > 1 || r.Good < 10<<20 || st.MTU != 1320 || st.Probed || st.Proved {
+		t.Errorf("%d bytes, a stall of %.1f s, %+v", r.Good, r.Seconds, st)
+	}
+	a.settles(1320)
+}
+
+// The device stays at 1280 for IPv6, so a path below is told to each sender.
+func TestHostIsToldWhatFitsAPeer(t *testing.T) {
+	t.Parallel()
+	n := newRoute(t, 0, 1280, false)
+	ea, eb := tunnels(t, n.a, n.b, 0, 0, tunnel.Without{}, tunnel.Without{})
+	n.a.reach(n.b.in[0], 56)
+	ea.proved(1220)
+	eb.proved(1220)
+	n.a.settles(1280)
+	n.a.reach(n.b.in[0], 1230)
+	n.a.reach(n.b.in[1], 1230)
+	// The kernel lets its answers to pings be fragmented, so b is not told.
+	if st := ea.status(); st.Drops.TooBig == 0 || st.Drops.TooBig > 2 || eb.status().Drops.TooBig != 0 {
+		t.Errorf("drops %+v", st.Drops)
+	}
+	if f := n.fragments(); f != 0 {
+		t.Errorf("%d fragments outside", f)
+	}
+}
+
 // Whatever ICMP says, and anybody can make it say so: the tunnel goes on.
 func TestErrorsOfICMPDoNotEndTheTunnel(t *testing.T) {
 	a, b := places(t, 1500)

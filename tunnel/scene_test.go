@@ -245,7 +245,7 @@ func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunn
 	return tunnelsBy(t, "end", a, b, family, mtu, withoutA, withoutB)
 }
 
-// tunnelsBy does that with the program of a role.
+// tunnelsBy does that with the program of a role, or of two: "end,theirs".
 func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
 	return tunnelsOf(t, role, a, b, family, mtu, withoutA, withoutB, func(p *place) []netip.Prefix {
@@ -271,8 +271,12 @@ func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	if err != nil {
 		t.Fatal(err)
 	}
-	ea = a.start(role, endOrder{Private: secret[0].Reveal(), Peer: public[1], Preshared: psk.Reveal(), Endpoint: netip.AddrPortFrom(b.wire[family], 51820), Address: a.in, Allowed: allowed(b), MTU: mtu, Without: withoutA})
-	eb = b.start(role, endOrder{Private: secret[1].Reveal(), Peer: public[0], Preshared: psk.Reveal(), Address: b.in, Allowed: allowed(a), MTU: mtu, Without: withoutB})
+	roleA, roleB, other := strings.Cut(role, ",")
+	if !other {
+		roleB = roleA
+	}
+	ea = a.start(roleA, endOrder{Private: secret[0].Reveal(), Peer: public[1], Preshared: psk.Reveal(), Endpoint: netip.AddrPortFrom(b.wire[family], 51820), Address: a.in, Allowed: allowed(b), MTU: mtu, Without: withoutA})
+	eb = b.start(roleB, endOrder{Private: secret[1].Reveal(), Peer: public[0], Preshared: psk.Reveal(), Address: b.in, Allowed: allowed(a), MTU: mtu, Without: withoutB})
 	waitAddress(a, b)
 	return ea, eb
 }
