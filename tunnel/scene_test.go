@@ -146,6 +146,8 @@ func (p *place) start(role string, o endOrder) *end {
 	return e
 }
 
+func (e *end) pid() int { return e.cmd.Process.Pid }
+
 func (e *end) stop() {
 	if e.in != nil {
 		e.in.Close()
