@@ -6,9 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/vpnguard/vpnguard/tunnel"
-	"github.com/vpnguard/vpnguard/tunnel/engine"
 )
 
 // BenchmarkAgainstWireguardGo measures our tunnel and wireguard-go in turns, over
@@ -73,10 +70,14 @@ type visit struct {
 	s      *score
 }
 
-func newVisit(b *testing.B, p, q *place, who, role string, s *score) *visit {
+func newVisit(b *testing.B, p, q *place, who, role string, s *score, change ...func(oa, ob *endOrder)) *visit {
 	b.Helper()
 	v := &visit{b: b, p: p, q: q, who: who, s: s}
-	v.ep, v.eq = tunnelsBy(b, role, p, q, 0, engine.DefaultMTU, tunnel.Without{}, tunnel.Without{})
+	v.ep, v.eq = tunnelsBy(b, role, p, q, 0, func(oa, ob *endOrder) {
+		for _, f := range change {
+			f(oa, ob)
+		}
+	})
 	p.run("busybox", "ping", "-q", "-c", "1", "-W", "7", q.in[0].String())
 	return v
 }

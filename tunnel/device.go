@@ -75,6 +75,9 @@ type Drops struct {
 	Unstaged uint64 // from the host, to a peer without keys and endpoint
 	Undone   uint64 // runs that the TUN device did not take
 	Broken   uint64 // malformed packets of the TUN device
+	// Unanswered are strangers who got no cookie, because answers to other
+	// strangers still waited to be sent.
+	Unanswered uint64
 }
 
 // ErrClosed is returned by every call after [Device.Close].

@@ -268,7 +268,13 @@ func (p *pump) send(to netip.AddrPort, buf []byte, size int) {
 }
 
 // control sends what the engine has to say by itself.
-func (p *pump) control(to netip.AddrPort, datagram []byte) { p.send(to, datagram, len(datagram)) }
+func (p *pump) control(to netip.AddrPort, datagram []byte) {
+	if noise.Kind(datagram) == noise.TypeCookie && p.udp.Crowded() {
+		p.drops.Unanswered++
+		return
+	}
+	p.send(to, datagram, len(datagram))
+}
 
 // inward takes what the socket has, and reports whether there may be more.
 func (p *pump) inward() (more bool, err error) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,7 @@ type endOrder struct {
 	Allowed   []netip.Prefix
 	MTU       int
 	Without   tunnel.Without
+	More      int // peers beside, that never say anything
 }
 
 // end is a running tunnel in a place.
@@ -124,7 +126,7 @@ type end struct {
 	out *bufio.Reader
 }
 
-func (p *place) start(role string, o endOrder) *end {
+func (p *place) start(role string, o any) *end {
 	p.t.Helper()
 	e := &end{t: p.t, cmd: p.role(role, o)}
 	var err error
@@ -160,15 +162,33 @@ func (e *end) stop() {
 
 func (e *end) status() (st tunnel.Status) {
 	e.t.Helper()
-	fmt.Fprintln(e.in, "status")
+	e.ask("status", &st)
+	return st
+}
+
+// storage is what an end's runtime tells of itself after a collection.
+type storage struct {
+	Heap       uint64 // bytes in use
+	Mallocs    uint64 // allocations so far
+	Goroutines int
+}
+
+func (e *end) storage() (s storage) {
+	e.t.Helper()
+	e.ask("storage", &s)
+	return s
+}
+
+func (e *end) ask(what string, answer any) {
+	e.t.Helper()
+	fmt.Fprintln(e.in, what)
 	line, err := e.out.ReadString('\n')
 	if err == nil {
-		err = json.Unmarshal([]byte(line), &st)
+		err = json.Unmarshal([]byte(line), answer)
 	}
 	if err != nil {
-		e.t.Fatalf("status %q: %v", line, err)
+		e.t.Fatalf("asked an end for its %s, it said %q: %v", what, line, err)
 	}
-	return st
 }
 
 // runEnd is the end's own process.
@@ -189,9 +209,20 @@ func runEnd() error {
 	if err != nil {
 		return err
 	}
-	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: 51820, MTU: o.MTU, Without: o.Without, Peers: []engine.PeerConfig{
-		{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed},
-	}})
+	peers := []engine.PeerConfig{{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed}}
+	for i := range o.More {
+		other, err := key.NewPrivate(nil)
+		if err != nil {
+			return err
+		}
+		public, err := other.Public()
+		if err != nil {
+			return err
+		}
+		addr := netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)})
+		peers = append(peers, engine.PeerConfig{Public: public, Preshared: psk, Endpoint: netip.AddrPortFrom(addr, 1), Allowed: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
+	}
+	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: 51820, MTU: o.MTU, Without: o.Without, Peers: peers})
 	if err != nil {
 		return err
 	}
@@ -200,17 +231,25 @@ func runEnd() error {
 		return err
 	}
 	fmt.Println("up")
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		st, err := d.Status()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var answer any
+		switch lines.Text() {
+		case "status":
+			answer, err = d.Status()
+		case "storage":
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			answer = storage{m.HeapAlloc, m.Mallocs, runtime.NumGoroutine()}
+		default:
+			err = fmt.Errorf("asked for %q", lines.Text())
+		}
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(st)
-		if err != nil {
+		if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 			return err
 		}
-		fmt.Println(string(text))
 	}
 	return d.Close()
 }
@@ -218,11 +257,11 @@ func runEnd() error {
 // tunnels joins the places by a tunnel over the family (0: IPv4, 1: IPv6).
 func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
-	return tunnelsBy(t, "end", a, b, family, mtu, withoutA, withoutB)
+	return tunnelsBy(t, "end", a, b, family, func(oa, ob *endOrder) { oa.MTU, ob.MTU, oa.Without, ob.Without = mtu, mtu, withoutA, withoutB })
 }
 
-// tunnelsBy does that with the program of a role.
-func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
+// tunnelsBy does that with the program of a role and orders that are changed.
+func tunnelsBy(t testing.TB, role string, a, b *place, family int, change func(oa, ob *endOrder)) (ea, eb *end) {
 	t.Helper()
 	var secret [2]key.Private
 	var public [2]key.Public
@@ -242,8 +281,10 @@ func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	allowed := func(p *place) []netip.Prefix {
 		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
 	}
-	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
-	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})
+	oa := endOrder{Private: secret[0].Reveal(), Peer: public[1], Preshared: psk.Reveal(), Endpoint: netip.AddrPortFrom(b.wire[family], 51820), Address: a.in, Allowed: allowed(b)}
+	ob := endOrder{Private: secret[1].Reveal(), Peer: public[0], Preshared: psk.Reveal(), Address: b.in, Allowed: allowed(a)}
+	change(&oa, &ob)
+	ea, eb = a.start(role, oa), b.start(role, ob)
 	waitAddress(a, b)
 	return ea, eb
 }

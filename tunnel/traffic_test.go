@@ -160,6 +160,7 @@ func sink(o trafficOrder) (r result, err error) {
 }
 
 func source(o trafficOrder) (r result, err error) {
+	fmt.Println("ready")
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(o.Addr))
 	if err != nil {
 		return r, err
@@ -180,9 +181,12 @@ func source(o trafficOrder) (r result, err error) {
 
 // job is a traffic process that runs.
 type job struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	out io.ReadCloser
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  io.ReadCloser
+	once sync.Once
+	text []byte
+	err  error
 }
 
 // traffic starts one and waits until it listens.
@@ -203,17 +207,23 @@ func (p *place) traffic(o trafficOrder) *job {
 	return j
 }
 
+// wait returns when the process has ended.
+func (j *job) wait() {
+	j.once.Do(func() {
+		if j.text, j.err = io.ReadAll(j.out); j.err == nil {
+			j.err = j.cmd.Wait()
+		}
+	})
+}
+
 func (j *job) result() (r result) {
 	j.t.Helper()
-	text, err := io.ReadAll(j.out)
-	if err == nil {
-		err = j.cmd.Wait()
+	j.wait()
+	if j.err == nil {
+		j.err = json.Unmarshal([]byte(strings.TrimSpace(string(j.text))), &r)
 	}
-	if err == nil {
-		err = json.Unmarshal([]byte(strings.TrimSpace(string(text))), &r)
-	}
-	if err != nil {
-		j.t.Fatalf("traffic: %v: %s", err, text)
+	if j.err != nil {
+		j.t.Fatalf("traffic: %v: %s", j.err, j.text)
 	}
 	return r
 }
