@@ -60,6 +60,8 @@ type Engine struct {
 	staged  int // bytes that wait for a handshake, of all peers
 	out     []byte
 	run     run
+	random  [128]byte // for jitter
+	stock   []byte    // what is left of it
 }
 
 // target is whom an index of ours is for: a session, or a handshake that we
@@ -137,11 +139,16 @@ func (e *Engine) newIndex(t target) (uint32, error) {
 }
 
 // jitter keeps two ends from retrying at the same moment for ever (6.1): up to
-// a third of a second. Without randomness there is none.
+// a third of a second. Without randomness there is none. Each answer to data
+// sets a timer with it, so randomness is taken in stock.
 func (e *Engine) jitter() time.Duration {
-	var b [2]byte
-	if _, err := io.ReadFull(e.config.Random, b[:]); err != nil {
-		return 0
+	if len(e.stock) == 0 {
+		if _, err := io.ReadFull(e.config.Random, e.random[:]); err != nil {
+			return 0
+		}
+		e.stock = e.random[:]
 	}
-	return time.Duration(binary.LittleEndian.Uint16(b[:])) * (time.Second / 3) / 65536
+	r := binary.LittleEndian.Uint16(e.stock)
+	e.stock = e.stock[2:]
+	return time.Duration(r) * (time.Second / 3) / 65536
 }
