@@ -44,12 +44,13 @@ func (c *doctorCommand) Run(w *world) error {
 	features, verdict := probe()
 	out.Features = append(out.Features, features...)
 	host := w.survey()
-	parts, err := tunnelParts()
-	if err != nil {
-		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel does for the own tunnel", Err: err})
-	}
-	out.Features = append(out.Features, parts...)
-	if len(features) == 0 {
+	if len(features) > 0 {
+		parts, err := tunnelParts()
+		if err != nil {
+			host.Unread = append(host.Unread, survey.Unread{What: "what this kernel does for the own tunnel", Err: err})
+		}
+		out.Features = append(out.Features, parts...)
+	} else {
 		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel can enforce", Err: verdict})
 	}
 	out.Findings = nonNil(survey.Judge(host))
