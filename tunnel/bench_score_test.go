@@ -67,27 +67,45 @@ func (g goal) String() string {
 // compare returns the medians of both, and the median of the ratios of the
 // rounds in which nobody else disturbed them; of all, if fewer than three were
 // quiet. A machine drifts: only neighbours can be compared.
-func (s *score) compare(name, ours, theirs string) (a, b, ratio float64, quietRounds, all int) {
+func (s *score) compare(name, ours, theirs string) (c comparison) {
 	x, y := s.of[name][ours], s.of[name][theirs]
 	n := min(len(x), len(y))
+	c.all = n
 	var use []int
 	for i := range n {
 		if x[i].foreign <= quiet && y[i].foreign <= quiet {
 			use = append(use, i)
 		}
 	}
-	quietRounds = len(use)
+	c.quiet = len(use)
 	if len(use) < min(3, n) {
 		use = use[:0]
 		for i := range n {
 			use = append(use, i)
 		}
 	}
-	var va, vb, vr []float64
+	var va, vb, vr, vf []float64
 	for _, i := range use {
 		va, vb, vr = append(va, x[i].value), append(vb, y[i].value), append(vr, x[i].value/y[i].value)
+		vf = append(vf, x[i].foreign, y[i].foreign)
 	}
-	return median(va), median(vb), median(vr), quietRounds, n
+	c.ours, c.theirs, c.ratio, c.foreign = median(va), median(vb), median(vr), median(vf)
+	return c
+}
+
+// comparison is of medians.
+type comparison struct {
+	ours, theirs, ratio float64
+	foreign             float64 // cores that others used in the rounds that count
+	quiet, all          int     // rounds
+}
+
+// rounds says how far it is to be trusted.
+func (c comparison) rounds() string {
+	if c.quiet < min(3, c.all) {
+		return fmt.Sprintf("%d of %d: DISTURBED by %.1f cores", c.quiet, c.all, c.foreign)
+	}
+	return fmt.Sprintf("%d of %d", c.quiet, c.all)
 }
 
 // report prints a table of ours against theirs, and gives the ratios to the
@@ -95,24 +113,21 @@ func (s *score) compare(name, ours, theirs string) (a, b, ratio float64, quietRo
 func (s *score) report(b *testing.B, ours, theirs string, goals map[string]goal) {
 	b.Helper()
 	var out strings.Builder
-	fmt.Fprintf(&out, "\n%-34s %10s %12s %8s  %-14s %s\n", "", ours, theirs, "ratio", "goal", "quiet rounds")
+	fmt.Fprintf(&out, "\n%-30s %10s %12s %8s  %-14s %-7s %s\n", "", ours, theirs, "ratio", "goal", "", "quiet rounds")
 	for _, name := range s.names {
 		if len(s.of[name][ours]) == 0 || len(s.of[name][theirs]) == 0 {
 			continue
 		}
-		x, y, ratio, calm, all := s.compare(name, ours, theirs)
+		c := s.compare(name, ours, theirs)
 		want, flag := "", ""
 		if g, ok := goals[name]; ok {
-			want = g.String()
-			if !g.holds(ratio) {
-				flag = " MISSED"
+			want, flag = g.String(), "held"
+			if !g.holds(c.ratio) {
+				flag = "MISSED"
 			}
 		}
-		if calm < min(3, all) {
-			flag += " (disturbed)"
-		}
-		fmt.Fprintf(&out, "%-34s %10.4g %12.4g %8.3f  %-14s %d of %d%s\n", name, x, y, ratio, want, calm, all, flag)
-		b.ReportMetric(ratio, "x-"+strings.NewReplacer(" ", "-", ",", "", "/", "-per-").Replace(name))
+		fmt.Fprintf(&out, "%-30s %10.4g %12.4g %8.3f  %-14s %-7s %s\n", name, c.ours, c.theirs, c.ratio, want, flag, c.rounds())
+		b.ReportMetric(c.ratio, "x-"+strings.NewReplacer(" ", "-", ",", "", "/", "-per-").Replace(name))
 	}
 	say("%s", out.String())
 }
