@@ -113,13 +113,14 @@ func (n *route) fragments() (count int) {
 	return count
 }
 
-// tunnels joins the ends, with the family of outside inside as well: IPv6 keeps
-// a device at 1280.
-func (n *route) tunnels(mtu int, without tunnel.Without) (ea, eb *end) {
+// tunnels joins the ends, with the family of outside inside alone: IPv6 keeps a
+// device at 1280. role is of [tunnelsBy].
+func (n *route) tunnels(role string, mtu int, without tunnel.Without) (ea, eb *end) {
 	n.t.Helper()
-	a, b := *n.a, *n.b
-	return tunnelsOf(n.t, "end", &a, &b, n.family, mtu, without, without, func(p *place) []netip.Prefix {
-		return []netip.Prefix{netip.PrefixFrom(p.in[n.family], p.in[n.family].BitLen())}
+	return tunnelsBy(n.t, role, n.a, n.b, n.family, func(oa, ob *endOrder) {
+		for _, o := range []*endOrder{oa, ob} {
+			o.MTU, o.Without, o.Allowed = mtu, without, o.Allowed[n.family:n.family+1]
+		}
 	})
 }
 
@@ -167,7 +168,7 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			n := newRoute(t, c.family, 9000, c.icmp)
-			ea, eb := n.tunnels(0, tunnel.Without{})
+			ea, eb := n.tunnels("end", 0, tunnel.Without{})
 			overhead := []int{60, 80}[c.family]
 			n.a.reach(n.b.in[c.family], 56)
 			for _, e := range []*end{ea, eb} {
@@ -176,7 +177,7 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 			n.a.settles(9000 - overhead)
 			n.b.settles(9000 - overhead)
 			addr := netip.AddrPortFrom(n.b.in[c.family], 7000)
-			watch := n.b.traffic(trafficOrder{Kind: "watch", Addr: addr})
+			watch := n.b.traffic(trafficOrder{Kind: "stall", Addr: addr})
 			grows := c.family == 0 && c.icmp // once is enough: it takes ten seconds
 			seconds := 6
 			switch {
@@ -235,9 +236,9 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 	t.Run("control", func(t *testing.T) {
 		t.Parallel()
 		n := newRoute(t, 0, 1500, false)
-		n.tunnels(1420, tunnel.Without{Probes: true})
+		n.tunnels("end", 1420, tunnel.Without{Probes: true})
 		addr := netip.AddrPortFrom(n.b.in[0], 7000)
-		watch := n.b.traffic(trafficOrder{Kind: "watch", Addr: addr})
+		watch := n.b.traffic(trafficOrder{Kind: "stall", Addr: addr})
 		pour := n.a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: 5})
 		time.Sleep(500 * time.Millisecond)
 		n.narrow(1380)
@@ -252,13 +253,11 @@ func TestTransferSurvivesAPathThatShrinks(t *testing.T) {
 func TestPathToAStockPeerIsFoundByICMP(t *testing.T) {
 	t.Parallel()
 	n := newRoute(t, 0, 1500, true)
-	a, b := *n.a, *n.b
-	ea, _ := tunnelsOf(t, "end,theirs", &a, &b, 0, 0, tunnel.Without{}, tunnel.Without{}, func(p *place) []netip.Prefix {
-		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32)}
-	})
+	a, b := n.a, n.b
+	ea, _ := n.tunnels("end,theirs", 0, tunnel.Without{})
 	a.reach(b.in[0], 56)
 	addr := netip.AddrPortFrom(b.in[0], 7000)
-	watch := b.traffic(trafficOrder{Kind: "watch", Addr: addr})
+	watch := b.traffic(trafficOrder{Kind: "stall", Addr: addr})
 	pour := a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: 2})
 	time.Sleep(500 * time.Millisecond)
 	n.narrow(1380)
@@ -309,38 +308,13 @@ func TestErrorsOfICMPDoNotEndTheTunnel(t *testing.T) {
 	}
 }
 
-// Finding out what the path takes, again and again, is part of it.
-func TestPacketsAllocateNothing(t *testing.T) {
-	a, b := places(t, 1500)
-	ea, eb := tunnels(t, a, b, 0, 0, tunnel.Without{}, tunnel.Without{})
-	a.reach(b.in[0], 56)
-	ea.proved(1440)
-	addr := netip.AddrPortFrom(b.in[0], 7000)
-	var before, after [2]int
-	var packets uint64
-	for i, at := range []*[2]int{&before, &after} {
-		watch := b.traffic(trafficOrder{Kind: "watch", Addr: addr})
-		a.traffic(trafficOrder{Kind: "pour", Addr: addr, Count: 1}).result()
-		packets = uint64(watch.result().Good / 1400)
-		at[0], at[1] = ea.allocations(), eb.allocations()
-		t.Logf("round %d: %v allocations, %d packets", i, *at, packets)
-	}
-	for i := range before {
-		// The runtime has some of its own; one for each packet, or each run of
-		// packets, would be far more.
-		if n := after[i] - before[i]; packets < 5000 || n > int(packets)/40 {
-			t.Errorf("end %d: %d allocations for %d packets", i, n, packets)
-		}
-	}
-}
-
 // pour sends at 25 MB/s for o.Count seconds; then it cuts the connection, so that
 // nobody waits for what is under way.
-func pour(o trafficOrder) error {
+func pour(o trafficOrder) (r result, err error) {
 	fmt.Println("ready")
 	c, err := net.DialTimeout("tcp", o.Addr.String(), 10*time.Second)
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer c.Close()
 	end := time.Now().Add(time.Duration(o.Count) * time.Second)
@@ -348,15 +322,15 @@ func pour(o trafficOrder) error {
 	buf := make([]byte, 1<<17)
 	for time.Now().Before(end) {
 		if _, err := c.Write(buf); err != nil && !os.IsTimeout(err) {
-			return err
+			return r, err
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return c.(*net.TCPConn).SetLinger(0)
+	return r, c.(*net.TCPConn).SetLinger(0)
 }
 
-// watch takes what is poured and measures the longest time without any.
-func watch(o trafficOrder) (r result, err error) {
+// stall takes what is poured and measures the longest time without any.
+func stall(o trafficOrder) (r result, err error) {
 	l, err := net.Listen("tcp", o.Addr.String())
 	if err != nil {
 		return r, err
