@@ -1,219 +1,173 @@
 package tunnel_test
 
 import (
-	"bufio"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"golang.zx2c4.com/wireguard/conn"
-	"golang.zx2c4.com/wireguard/device"
-	wgtun "golang.zx2c4.com/wireguard/tun"
-
-	"github.com/vpnguard/vpnguard/tunnel"
-	"github.com/vpnguard/vpnguard/tunnel/engine"
-	"github.com/vpnguard/vpnguard/tunnel/key"
-	"github.com/vpnguard/vpnguard/tunnel/tun"
 )
 
-// runTheirs is one end by wireguard-go, with its own TUN device and sockets.
-func runTheirs() error {
-	var o endOrder
-	if err := order(&o); err != nil {
-		return err
-	}
-	private, err := key.ParsePrivate(o.Private)
-	if err != nil {
-		return err
-	}
-	psk, err := key.ParsePreshared(o.Preshared)
-	if err != nil {
-		return err
-	}
-	t, err := wgtun.CreateTUN("own0", engine.DefaultMTU)
-	if err != nil {
-		return err
-	}
-	d := device.NewDevice(t, conn.NewDefaultBind(), device.NewLogger(device.LogLevelError, "wireguard-go: "))
-	defer d.Close()
-	secret, shared := private.Bytes(), psk.Bytes()
-	lines := []string{"private_key=" + hex.EncodeToString(secret[:]), "listen_port=51820", "public_key=" + hex.EncodeToString(o.Peer[:]), "preshared_key=" + hex.EncodeToString(shared[:])}
-	if o.Endpoint.IsValid() {
-		lines = append(lines, "endpoint="+o.Endpoint.String())
-	}
-	for _, a := range o.Allowed {
-		lines = append(lines, "allowed_ip="+a.String())
-	}
-	if err := d.IpcSet(strings.Join(lines, "\n") + "\n"); err != nil {
-		return err
-	}
-	if err := d.Up(); err != nil {
-		return err
-	}
-	addresses := []netip.Prefix{netip.PrefixFrom(o.Address[0], 24), netip.PrefixFrom(o.Address[1], 64)}
-	if err := tun.Configure("own0", engine.DefaultMTU, 0, addresses); err != nil {
-		return err
-	}
-	fmt.Println("up")
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
-}
-
-// blast sends or takes as much as goes by o.Count streams for two seconds.
-func blast(o trafficOrder) (r result, err error) {
-	const lasts = 2 * time.Second
-	if o.Kind == "drain" {
-		l, err := net.Listen("tcp", o.Addr.String())
-		if err != nil {
-			return r, err
-		}
-		fmt.Println("ready")
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		var begin time.Time
-		for range o.Count {
-			c, err := l.Accept()
-			if err != nil {
-				return r, err
-			}
-			if begin.IsZero() {
-				begin = time.Now()
-			}
-			wg.Go(func() {
-				defer c.Close()
-				buf := make([]byte, 1<<18)
-				for {
-					n, err := c.Read(buf)
-					mu.Lock()
-					r.Good += n
-					mu.Unlock()
-					if err != nil {
-						return
+// BenchmarkAgainstWireguardGo measures our tunnel and wireguard-go in turns, over
+// the same cable of each model, and compares neighbouring rounds.
+func BenchmarkAgainstWireguardGo(b *testing.B) {
+	describe(b)
+	for _, name := range models {
+		b.Run(name, func(b *testing.B) {
+			p, q := places(b, 1500)
+			model(b, name, p, q)
+			var s score
+			var resident []float64
+			for i := range rounds(b) {
+				turns := [][2]string{{"ours", "end"}, {"wireguard-go", "theirs"}}
+				if i%2 == 1 { // who is first has no advantage
+					slices.Reverse(turns)
+				}
+				for _, turn := range turns {
+					who := turn[0]
+					v := newVisit(b, p, q, who, turn[1], &s)
+					v.streams()
+					if name == "offload" {
+						v.small()
+						v.echoes()
+					}
+					if peaks := v.stop(); who == "ours" {
+						resident = append(resident, peaks...)
 					}
 				}
+			}
+			s.report(b, "ours", "wireguard-go", map[string]goal{
+				"TCP 1 stream, Gbit/s": {ratio: 1.4}, "TCP 1 stream back, Gbit/s": {ratio: 1.4},
+				"TCP 4 streams, Gbit/s": {ratio: 1.5}, "TCP 4 streams back, Gbit/s": {ratio: 1.5},
+				"CPU s/GB": {0.62, true}, "64-byte packets, thousands/s": {ratio: 5},
+				"echo idle, us": {0.75, true}, "echo under load, us": {0.6, true},
 			})
-		}
-		wg.Wait()
-		r.Seconds = time.Since(begin).Seconds()
-		return r, nil
-	}
-	fmt.Println("ready")
-	var wg sync.WaitGroup
-	for range o.Count {
-		c, err := net.DialTimeout("tcp", o.Addr.String(), 10*time.Second)
-		if err != nil {
-			return r, err
-		}
-		wg.Go(func() {
-			defer c.Close()
-			buf := make([]byte, 1<<18)
-			for end := time.Now().Add(lasts); time.Now().Before(end); {
-				if _, err := c.Write(buf); err != nil {
-					return
-				}
+			report(b, "largest resident memory of an end", "MiB", slices.Max(resident), 16)
+			if name == "offload" {
+				lost := s.compare("lost of 200,000/s, percent", "ours", "wireguard-go")
+				report(b, "lost of 200,000 packets a second (quiet rounds "+lost.rounds()+")", "percent", lost.ours, 0.5)
 			}
 		})
 	}
-	wg.Wait()
-	return r, nil
 }
 
-// cpu is the user and system time of a process in seconds (proc(5): ticks of
-// one hundredth).
-func cpu(t testing.TB, pid int) float64 {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	var ticks float64
-	for _, s := range f[11:13] {
-		n, err := strconv.ParseFloat(s, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return ticks / 100
-}
-
-// peak is the largest resident size of a process in MiB.
-func peak(t testing.TB, pid int) float64 {
-	t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kb / 1024
-		}
-	}
-	t.Fatal("no VmHWM")
-	return 0
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
-}
-
-// BenchmarkAgainstWireguardGo moves TCP by our tunnel and by wireguard-go in
-// turns, over the same cable, and reports the ratio of neighbouring rounds:
-// the machine drifts, and other work on it disturbs both alike.
-func BenchmarkAgainstWireguardGo(b *testing.B) {
-	for _, streams := range []int{1, 4} {
-		b.Run(fmt.Sprintf("streams-%d", streams), func(b *testing.B) {
-			var rate, cost, ours, theirs, memory []float64
-			for range max(5, b.N) {
-				var gbit, perGB [2]float64
-				for i, role := range []string{"end", "theirs"} {
-					gbit[i], perGB[i] = round(b, role, streams, &memory)
-				}
-				rate, cost = append(rate, gbit[0]/gbit[1]), append(cost, perGB[0]/perGB[1])
-				ours, theirs = append(ours, gbit[0]), append(theirs, gbit[1])
-			}
-			b.ReportMetric(median(ours), "Gbit/s")
-			b.ReportMetric(median(theirs), "wireguard-go-Gbit/s")
-			b.ReportMetric(median(rate), "x-rate")
-			b.ReportMetric(median(cost), "x-cpu-per-byte")
-			b.ReportMetric(slices.Max(memory), "MiB-peak")
-		})
-	}
-}
-
-// round is one transfer by fresh tunnels. It returns Gbit/s, and CPU seconds of
-// both ends of the tunnel per GB.
-func round(b *testing.B, role string, streams int, memory *[]float64) (gbit, perGB float64) {
+// report prints a value that has a bound of its own.
+func report(b *testing.B, what, unit string, value, most float64) {
 	b.Helper()
-	p, q := places(b, 1500)
-	ep, eq := tunnelsBy(b, role, p, q, 0, engine.DefaultMTU, tunnel.Without{}, tunnel.Without{})
-	p.run("busybox", "ping", "-q", "-c", "1", "-W", "7", q.in[0].String())
-	addr := netip.AddrPortFrom(q.in[0], 7000)
-	drain := q.traffic(trafficOrder{Kind: "drain", Addr: addr, Count: streams})
-	before := cpu(b, ep.cmd.Process.Pid) + cpu(b, eq.cmd.Process.Pid)
-	p.traffic(trafficOrder{Kind: "blast", Addr: addr, Count: streams}).result()
-	r := drain.result()
-	used := cpu(b, ep.cmd.Process.Pid) + cpu(b, eq.cmd.Process.Pid) - before
-	if role == "end" {
-		*memory = append(*memory, peak(b, ep.cmd.Process.Pid), peak(b, eq.cmd.Process.Pid))
+	verdict := "held"
+	if value > most {
+		verdict = "MISSED"
 	}
-	ep.stop()
-	eq.stop()
-	return float64(r.Good) * 8 / 1e9 / r.Seconds, used / (float64(r.Good) / 1e9)
+	say("%s: %.4g %s, goal at most %g: %s", what, value, unit, most, verdict)
+}
+
+// visit is one turn of one tunnel: fresh processes between the two places.
+type visit struct {
+	b      *testing.B
+	p, q   *place
+	ep, eq *end
+	who    string
+	s      *score
+}
+
+func newVisit(b *testing.B, p, q *place, who, role string, s *score, change ...func(oa, ob *endOrder)) *visit {
+	b.Helper()
+	v := &visit{b: b, p: p, q: q, who: who, s: s}
+	v.ep, v.eq = tunnelsBy(b, role, p, q, 0, func(oa, ob *endOrder) {
+		for _, f := range change {
+			f(oa, ob)
+		}
+	})
+	p.run("busybox", "ping", "-q", "-c", "1", "-W", "7", q.in[0].String())
+	return v
+}
+
+// stop ends the tunnel and returns the largest resident sizes of its ends, MiB.
+func (v *visit) stop() []float64 {
+	v.b.Helper()
+	out := []float64{memory(v.b, v.ep.pid(), "VmHWM"), memory(v.b, v.eq.pid(), "VmHWM")}
+	v.ep.stop()
+	v.eq.stop()
+	return out
+}
+
+// cpu is the time that both ends took so far.
+func (v *visit) cpu() float64 {
+	v.b.Helper()
+	return cpu(v.b, v.ep.pid()) + cpu(v.b, v.eq.pid())
+}
+
+// second is how long one transfer lasts.
+const second = time.Second
+
+// streams moves TCP by one stream and by four, both ways.
+func (v *visit) streams() {
+	v.b.Helper()
+	before, w := v.cpu(), newWatch()
+	moved := 0.0
+	for _, n := range []int{1, 4} {
+		for _, back := range []bool{false, true} {
+			w := newWatch()
+			from, to, name := v.p, v.q, fmt.Sprintf("TCP %d stream", n)
+			if n > 1 {
+				name += "s"
+			}
+			if back {
+				from, to, name = v.q, v.p, name+" back"
+			}
+			gigabytes, seconds := transfer(from, to, n, second)
+			moved += gigabytes
+			v.s.add(name+", Gbit/s", v.who, 8*gigabytes/seconds, w.foreign())
+		}
+	}
+	v.s.add("CPU s/GB", v.who, (v.cpu()-before)/moved, w.foreign())
+}
+
+// transfer sends what goes by TCP through the tunnel.
+func transfer(from, to *place, streams int, lasts time.Duration) (gigabytes, seconds float64) {
+	addr := netip.AddrPortFrom(to.in[0], 7000)
+	drain := to.traffic(trafficOrder{Kind: "drain", Addr: addr, Count: streams})
+	from.traffic(trafficOrder{Kind: "blast", Addr: addr, Count: streams, Lasts: lasts}).result()
+	r := drain.result()
+	return float64(r.Good) / 1e9, r.Seconds
+}
+
+// small sends datagrams of 64 bytes, 92 with their headers: as many as go, and
+// then 200,000 a second.
+func (v *visit) small() {
+	v.b.Helper()
+	w := newWatch()
+	before := v.cpu()
+	_, got := v.datagrams(0)
+	v.s.add("64-byte packets, thousands/s", v.who, float64(got.Good)/1000/got.Seconds, w.foreign())
+	v.s.add("CPU us/64-byte packet", v.who, (v.cpu()-before)*1e6/float64(got.Good), w.foreign())
+	w = newWatch()
+	sent, got := v.datagrams(200_000)
+	v.s.add("lost of 200,000/s, percent", v.who, 100-100*float64(got.Good)/float64(sent.Good), w.foreign())
+}
+
+// datagrams sends 64-byte datagrams at a rate a second; 0: as many as go.
+func (v *visit) datagrams(rate int) (sent, got result) {
+	v.b.Helper()
+	addr := netip.AddrPortFrom(v.q.in[0], 7001)
+	sink := v.q.traffic(trafficOrder{Kind: "count", Addr: addr, Bytes: 64})
+	sent = v.p.traffic(trafficOrder{Kind: "shoot", Addr: addr, Bytes: 64, Count: rate, Lasts: second}).result()
+	got = sink.result()
+	if got.Bad != 0 {
+		v.b.Errorf("%s: %d datagrams of another length", v.who, got.Bad)
+	}
+	return sent, got
+}
+
+// echoes measures the round trip with nothing else, and beside one TCP stream.
+func (v *visit) echoes() {
+	v.b.Helper()
+	addr := netip.AddrPortFrom(v.q.in[0], 0)
+	w := newWatch()
+	idle := v.p.traffic(trafficOrder{Kind: "echo", Addr: addr, Seed: 1, Lasts: second}).result()
+	v.s.add("echo idle, us", v.who, idle.P50, w.foreign())
+	w = newWatch()
+	loaded := v.p.traffic(trafficOrder{Kind: "echo", Addr: addr, Seed: 2, Lasts: second})
+	transfer(v.p, v.q, 1, second+second/4)
+	v.s.add("echo under load, us", v.who, loaded.result().P50, w.foreign())
 }

@@ -106,6 +106,9 @@ type Drops struct {
 	Undone   uint64 // runs that the TUN device did not take
 	Broken   uint64 // malformed packets of the TUN device
 	TooBig   uint64 // longer than the path takes, which their senders were told
+	// Unanswered are strangers who got no cookie, because answers to other
+	// strangers still waited to be sent.
+	Unanswered uint64
 }
 
 // ErrClosed is returned by every call after [Device.Close].

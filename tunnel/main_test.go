@@ -11,7 +11,7 @@ import (
 
 // Tests run in namespaces; this program is also what runs in each of them.
 func TestMain(m *testing.M) {
-	roles := map[string]func() error{"hold": hold, "end": runEnd, "theirs": runTheirs, "traffic": runTraffic}
+	roles := map[string]func() error{"hold": hold, "end": runEnd, "theirs": runTheirs, "traffic": runTraffic, "link": runLink, "flood": runFlood}
 	if f := roles[os.Getenv("TUNNEL_TEST_ROLE")]; f != nil {
 		if err := f(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -129,4 +129,10 @@ func (p *pump) send(to netip.AddrPort, buf []byte, size int) bool {
 
 // control sends what the engine has to say by itself. That a probe is too long
 // for the own link is in the error queue, which is read next.
-func (p *pump) control(to netip.AddrPort, datagram []byte) { p.send(to, datagram, len(datagram)) }
+func (p *pump) control(to netip.AddrPort, datagram []byte) {
+	if noise.Kind(datagram) == noise.TypeCookie && p.udp.Crowded() {
+		p.drops.Unanswered++
+		return
+	}
+	p.send(to, datagram, len(datagram))
+}

@@ -21,9 +21,13 @@ import (
 	"github.com/vpnguard/vpnguard/tunnel/udp"
 )
 
-// burst is how many super-packets one direction may take before the other has
-// its turn: about two megabytes.
-const burst = 32
+// What one direction may take before the other has its turn: few super-packets,
+// for what comes back waits meanwhile, a fifth of a millisecond for each; or
+// enough single packets to fill sends.
+const (
+	burstBytes   = 256 << 10
+	burstPackets = 256
+)
 
 // pump is the one thread of a device. Everything in it belongs to that thread.
 type pump struct {
@@ -177,7 +181,7 @@ func (p *pump) wait() int {
 
 // outward takes what the TUN device has, and reports whether there may be more.
 func (p *pump) outward() (more bool, err error) {
-	for range burst {
+	for taken, count := 0, 0; taken < burstBytes && count < burstPackets; count++ {
 		n, ok, err := p.tun.Read(p.read)
 		if err != nil {
 			return false, err
@@ -187,6 +191,7 @@ func (p *pump) outward() (more bool, err error) {
 			return false, nil
 		}
 		p.take(p.read[:n])
+		taken += n
 	}
 	p.flush()
 	return true, nil
@@ -303,7 +308,7 @@ func (p *pump) flush() {
 
 // inward takes what the socket has, and reports whether there may be more.
 func (p *pump) inward() (more bool, err error) {
-	for range burst {
+	for taken, count := 0, 0; taken < burstBytes && count < burstPackets; count++ {
 		from, n, size, ok, err := p.udp.Receive(p.arrived)
 		if err != nil || !ok {
 			return false, err
@@ -311,6 +316,7 @@ func (p *pump) inward() (more bool, err error) {
 		p.engine.Receive(p.now, from, p.arrived[:n], size, p.merger.Add)
 		// Nothing waits for more to come: no packet is late for the sake of another.
 		p.merger.Flush()
+		taken += n
 	}
 	return true, nil
 }

@@ -2,6 +2,7 @@ package tunnel_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -115,6 +116,11 @@ type endOrder struct {
 	Allowed   []netip.Prefix
 	MTU       int
 	Without   tunnel.Without
+	More      int    // peers beside, that never say anything
+	Listen    uint16 // 0: 51820
+	// Another peer, whose endpoint is not known.
+	Other        key.Public
+	OtherAllowed []netip.Prefix
 }
 
 // end is a running tunnel in a place.
@@ -125,7 +131,7 @@ type end struct {
 	out *bufio.Reader
 }
 
-func (p *place) start(role string, o endOrder) *end {
+func (p *place) start(role string, o any) *end {
 	p.t.Helper()
 	e := &end{t: p.t, cmd: p.role(role, o)}
 	var err error
@@ -147,6 +153,8 @@ func (p *place) start(role string, o endOrder) *end {
 	return e
 }
 
+func (e *end) pid() int { return e.cmd.Process.Pid }
+
 func (e *end) stop() {
 	if e.in != nil {
 		e.in.Close()
@@ -159,25 +167,33 @@ func (e *end) stop() {
 
 func (e *end) status() (st tunnel.Status) {
 	e.t.Helper()
-	fmt.Fprintln(e.in, "status")
-	line, err := e.out.ReadString('\n')
-	if err == nil {
-		err = json.Unmarshal([]byte(line), &st)
-	}
-	if err != nil {
-		e.t.Fatalf("status %q: %v", line, err)
-	}
+	e.ask("status", &st)
 	return st
 }
 
-// allocations counts those of the heap since the end was started.
-func (e *end) allocations() (n int) {
+// storage is what an end's runtime tells of itself after a collection.
+type storage struct {
+	Heap       uint64 // bytes in use
+	Mallocs    uint64 // allocations so far
+	Goroutines int
+}
+
+func (e *end) storage() (s storage) {
 	e.t.Helper()
-	fmt.Fprintln(e.in, "allocations")
-	if _, err := fmt.Fscanln(e.out, &n); err != nil {
-		e.t.Fatal(err)
+	e.ask("storage", &s)
+	return s
+}
+
+func (e *end) ask(what string, answer any) {
+	e.t.Helper()
+	fmt.Fprintln(e.in, what)
+	line, err := e.out.ReadString('\n')
+	if err == nil {
+		err = json.Unmarshal([]byte(line), answer)
 	}
-	return n
+	if err != nil {
+		e.t.Fatalf("asked an end for its %s, it said %q: %v", what, line, err)
+	}
 }
 
 // runEnd is the end's own process.
@@ -190,17 +206,33 @@ func runEnd() error {
 	if err != nil {
 		return err
 	}
-	psk, err := key.ParsePreshared(o.Preshared)
-	if err != nil {
-		return err
+	var psk key.Preshared
+	if o.Preshared != "" {
+		if psk, err = key.ParsePreshared(o.Preshared); err != nil {
+			return err
+		}
 	}
 	name, err := endpoint.ParseIfName("own0")
 	if err != nil {
 		return err
 	}
-	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: 51820, MTU: o.MTU, Without: o.Without, Peers: []engine.PeerConfig{
-		{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed},
-	}})
+	peers := []engine.PeerConfig{{Public: o.Peer, Preshared: psk, Endpoint: o.Endpoint, Allowed: o.Allowed}}
+	for i := range o.More {
+		other, err := key.NewPrivate(nil)
+		if err != nil {
+			return err
+		}
+		public, err := other.Public()
+		if err != nil {
+			return err
+		}
+		addr := netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)})
+		peers = append(peers, engine.PeerConfig{Public: public, Preshared: psk, Endpoint: netip.AddrPortFrom(addr, 1), Allowed: []netip.Prefix{netip.PrefixFrom(addr, 32)}})
+	}
+	if len(o.OtherAllowed) > 0 {
+		peers = append(peers, engine.PeerConfig{Public: o.Other, Allowed: o.OtherAllowed})
+	}
+	d, err := tunnel.New(tunnel.Config{Name: name, Private: private, ListenPort: cmp.Or(o.Listen, 51820), MTU: o.MTU, Without: o.Without, Peers: peers})
 	if err != nil {
 		return err
 	}
@@ -209,23 +241,25 @@ func runEnd() error {
 		return err
 	}
 	fmt.Println("up")
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		if lines.Text() == "allocations" {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var answer any
+		switch lines.Text() {
+		case "status":
+			answer, err = d.Status()
+		case "storage":
+			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			fmt.Println(m.Mallocs)
-			continue
+			answer = storage{m.HeapAlloc, m.Mallocs, runtime.NumGoroutine()}
+		default:
+			err = fmt.Errorf("asked for %q", lines.Text())
 		}
-		st, err := d.Status()
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(st)
-		if err != nil {
+		if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 			return err
 		}
-		fmt.Println(string(text))
 	}
 	return d.Close()
 }
@@ -233,19 +267,12 @@ func runEnd() error {
 // tunnels joins the places by a tunnel over the family (0: IPv4, 1: IPv6).
 func tunnels(t testing.TB, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
 	t.Helper()
-	return tunnelsBy(t, "end", a, b, family, mtu, withoutA, withoutB)
+	return tunnelsBy(t, "end", a, b, family, func(oa, ob *endOrder) { oa.MTU, ob.MTU, oa.Without, ob.Without = mtu, mtu, withoutA, withoutB })
 }
 
-// tunnelsBy does that with the program of a role.
-func tunnelsBy(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without) (ea, eb *end) {
-	t.Helper()
-	return tunnelsOf(t, role, a, b, family, mtu, withoutA, withoutB, func(p *place) []netip.Prefix {
-		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
-	})
-}
-
-// tunnelsOf lets through what is allowed of each.
-func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA, withoutB tunnel.Without, allowed func(*place) []netip.Prefix) (ea, eb *end) {
+// tunnelsBy does that with the program of a role, or of two ("end,theirs"), and
+// orders that are changed.
+func tunnelsBy(t testing.TB, role string, a, b *place, family int, change func(oa, ob *endOrder)) (ea, eb *end) {
 	t.Helper()
 	var secret [2]key.Private
 	var public [2]key.Public
@@ -262,8 +289,17 @@ func tunnelsOf(t testing.TB, role string, a, b *place, family, mtu int, withoutA
 	if err != nil {
 		t.Fatal(err)
 	}
-	ea = a.start(role, endOrder{secret[0].Reveal(), public[1], psk.Reveal(), netip.AddrPortFrom(b.wire[family], 51820), a.in, allowed(b), mtu, withoutA})
-	eb = b.start(role, endOrder{secret[1].Reveal(), public[0], psk.Reveal(), netip.AddrPort{}, b.in, allowed(a), mtu, withoutB})
+	allowed := func(p *place) []netip.Prefix {
+		return []netip.Prefix{netip.PrefixFrom(p.in[0], 32), netip.PrefixFrom(p.in[1], 128)}
+	}
+	oa := endOrder{Private: secret[0].Reveal(), Peer: public[1], Preshared: psk.Reveal(), Endpoint: netip.AddrPortFrom(b.wire[family], 51820), Address: a.in, Allowed: allowed(b)}
+	ob := endOrder{Private: secret[1].Reveal(), Peer: public[0], Preshared: psk.Reveal(), Address: b.in, Allowed: allowed(a)}
+	change(&oa, &ob)
+	roleA, roleB, two := strings.Cut(role, ",")
+	if !two {
+		roleB = roleA
+	}
+	ea, eb = a.start(roleA, oa), b.start(roleB, ob)
 	waitAddress(a, b)
 	return ea, eb
 }

@@ -21,12 +21,13 @@ import (
 
 // trafficOrder is what a process that makes or takes traffic is told.
 type trafficOrder struct {
-	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast, watch, pour: TCP one way
+	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast, stall, pour: TCP one way; count, shoot: UDP by many; echo: ICMP
 	Addr  netip.AddrPort
 	From  netip.AddrPort
 	Bytes int64
 	Count int
 	Seed  uint64
+	Lasts time.Duration
 }
 
 // result is what such a process found.
@@ -34,6 +35,7 @@ type result struct {
 	Sent, Received string // hashes of TCP streams
 	Good, Bad      int    // datagrams
 	Seconds        float64
+	P50            float64 // of round trips, microseconds
 }
 
 func runTraffic() error {
@@ -41,62 +43,47 @@ func runTraffic() error {
 	if err := order(&o); err != nil {
 		return err
 	}
-	var r result
-	var err error
-	switch o.Kind {
-	case "listen":
-		var l net.Listener
-		if l, err = net.Listen("tcp", o.Addr.String()); err != nil {
-			return err
-		}
-		fmt.Println("ready")
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		if r, err = bothWays(c, o); err != nil {
-			return err
-		}
-	case "dial":
-		fmt.Println("ready")
-		c, err := net.DialTimeout("tcp", o.Addr.String(), 20*time.Second)
-		if err != nil {
-			return err
-		}
-		if r, err = bothWays(c, o); err != nil {
-			return err
-		}
-	case "sink":
-		if r, err = sink(o); err != nil {
-			return err
-		}
-	case "source":
-		fmt.Println("ready")
-		if err := source(o); err != nil {
-			return err
-		}
-	case "watch":
-		if r, err = watch(o); err != nil {
-			return err
-		}
-	case "pour":
-		if err := pour(o); err != nil {
-			return err
-		}
-	case "drain", "blast":
-		if r, err = blast(o); err != nil {
-			return err
-		}
-	default:
+	f := map[string]func(trafficOrder) (result, error){
+		"listen": listen, "dial": dial, "sink": sink, "source": source, "drain": drain, "blast": blast, "count": count, "shoot": shoot, "echo": echo,
+		"stall": stall, "pour": pour, "shadow": shadow,
+	}[o.Kind]
+	if f == nil {
 		return fmt.Errorf("no traffic %q", o.Kind)
 	}
+	r, err := f(o)
+	if err != nil {
+		return err
+	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+func listen(o trafficOrder) (r result, err error) {
+	l, err := net.Listen("tcp", o.Addr.String())
+	if err != nil {
+		return r, err
+	}
+	defer l.Close()
+	fmt.Println("ready")
+	c, err := l.Accept()
+	if err != nil {
+		return r, err
+	}
+	return bothWays(c, o)
+}
+
+func dial(o trafficOrder) (r result, err error) {
+	fmt.Println("ready")
+	c, err := net.DialTimeout("tcp", o.Addr.String(), 20*time.Second)
+	if err != nil {
+		return r, err
+	}
+	return bothWays(c, o)
 }
 
 // bothWays sends and receives o.Bytes at once.
 func bothWays(c net.Conn, o trafficOrder) (r result, err error) {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute + time.Duration(o.Bytes>>20)*50*time.Millisecond)) // 20 MiB a second
 	begin := time.Now()
 	var wg sync.WaitGroup
 	var sendErr error
@@ -173,15 +160,16 @@ func sink(o trafficOrder) (r result, err error) {
 	return r, nil
 }
 
-func source(o trafficOrder) error {
+func source(o trafficOrder) (r result, err error) {
+	fmt.Println("ready")
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(o.Addr))
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer c.Close()
 	for n := range o.Count {
 		if _, err := c.Write(datagramOf(o.Seed, n)); err != nil {
-			return err
+			return r, err
 		}
 		if n%window == window-1 {
 			// An answer, or its loss: overload is not what is tested.
@@ -189,14 +177,17 @@ func source(o trafficOrder) error {
 			_, _ = c.Read(make([]byte, 1))
 		}
 	}
-	return nil
+	return r, nil
 }
 
 // job is a traffic process that runs.
 type job struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	out io.ReadCloser
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  io.ReadCloser
+	once sync.Once
+	text []byte
+	err  error
 }
 
 // traffic starts one and waits until it listens.
@@ -217,17 +208,23 @@ func (p *place) traffic(o trafficOrder) *job {
 	return j
 }
 
+// wait returns when the process has ended.
+func (j *job) wait() {
+	j.once.Do(func() {
+		if j.text, j.err = io.ReadAll(j.out); j.err == nil {
+			j.err = j.cmd.Wait()
+		}
+	})
+}
+
 func (j *job) result() (r result) {
 	j.t.Helper()
-	text, err := io.ReadAll(j.out)
-	if err == nil {
-		err = j.cmd.Wait()
+	j.wait()
+	if j.err == nil {
+		j.err = json.Unmarshal([]byte(strings.TrimSpace(string(j.text))), &r)
 	}
-	if err == nil {
-		err = json.Unmarshal([]byte(strings.TrimSpace(string(text))), &r)
-	}
-	if err != nil {
-		j.t.Fatalf("traffic: %v: %s", err, text)
+	if j.err != nil {
+		j.t.Fatalf("traffic: %v: %s", j.err, j.text)
 	}
 	return r
 }

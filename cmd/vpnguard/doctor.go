@@ -16,6 +16,7 @@ import (
 	"github.com/vpnguard/vpnguard/nft"
 	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/survey"
+	"github.com/vpnguard/vpnguard/tunnel"
 )
 
 type doctorCommand struct {
@@ -34,7 +35,7 @@ type doctorJSON struct {
 type featureJSON struct {
 	Name     string `json:"name"`
 	OK       bool   `json:"ok"`
-	Optional bool   `json:"optional"` // all is enforced without it
+	Optional bool   `json:"optional"` // all is enforced, and the tunnel works, without it
 	Since    string `json:"since"`
 	Module   string `json:"module"`
 	Problem  string `json:"problem,omitempty"`
@@ -58,7 +59,13 @@ func (c *doctorCommand) Run(w *world) error {
 		host.Unread = append(host.Unread, survey.Unread{What: "who owns the resolver configuration", Err: err})
 	}
 	out.Names = string(owner)
-	if len(features) == 0 {
+	if len(features) > 0 {
+		parts, err := tunnelParts()
+		if err != nil {
+			host.Unread = append(host.Unread, survey.Unread{What: "what this kernel does for the own tunnel", Err: err})
+		}
+		out.Features = append(out.Features, parts...)
+	} else {
 		host.Unread = append(host.Unread, survey.Unread{What: "what this kernel can enforce", Err: verdict})
 	}
 	out.Findings = nonNil(survey.Judge(host))
@@ -129,6 +136,19 @@ func (w *world) probeSteering() featureJSON {
 		f.Problem = err.Error() + "; see steer_table"
 	}
 	return f
+}
+
+// tunnelParts asks for what speeds the own tunnel up.
+func tunnelParts() (out []featureJSON, err error) {
+	parts, err := tunnel.Probe()
+	for _, p := range parts {
+		f := featureJSON{Name: "tunnel: " + p.Name, OK: p.Err == nil, Optional: true, Since: p.Since, Module: p.Module}
+		if p.Err != nil {
+			f.Problem = p.Err.Error()
+		}
+		out = append(out, f)
+	}
+	return out, err
 }
 
 func (w *world) doctorText(out doctorJSON) {

@@ -70,9 +70,10 @@ type Engine struct {
 	out     []byte
 	content []byte // of a probe
 	run     run
-	chance  [2]byte // of a jitter
-	auto    bool    // no MTU was given
-	mtu     int     // for all peers
+	random  [128]byte // for jitter
+	stock   []byte    // what is left of it
+	auto    bool      // no MTU was given
+	mtu     int       // for all peers
 }
 
 // target is whom an index of ours is for: a session, or a handshake that we
@@ -151,10 +152,16 @@ func (e *Engine) newIndex(t target) (uint32, error) {
 }
 
 // jitter keeps two ends from retrying at the same moment for ever (6.1): up to
-// a third of a second. Without randomness there is none.
+// a third of a second. Without randomness there is none. Each answer to data
+// sets a timer with it, so randomness is taken in stock.
 func (e *Engine) jitter() time.Duration {
-	if _, err := io.ReadFull(e.config.Random, e.chance[:]); err != nil {
-		return 0
+	if len(e.stock) == 0 {
+		if _, err := io.ReadFull(e.config.Random, e.random[:]); err != nil {
+			return 0
+		}
+		e.stock = e.random[:]
 	}
-	return time.Duration(binary.LittleEndian.Uint16(e.chance[:])) * (time.Second / 3) / 65536
+	r := binary.LittleEndian.Uint16(e.stock)
+	e.stock = e.stock[2:]
+	return time.Duration(r) * (time.Second / 3) / 65536
 }

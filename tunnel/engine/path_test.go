@@ -236,3 +236,21 @@ func TestGivenMTUIsTheMost(t *testing.T) {
 		t.Errorf("MTU %d, given was 1400", a.MTU())
 	}
 }
+
+// A connection through the tunnel begins with what its path takes, whoever
+// forwards it.
+func TestSegmentSizeOfNewConnectionsFitsThePath(t *testing.T) {
+	mtu := 1380
+	w, a, b := shared(t, 97, &mtu)
+	w.pass(10 * time.Second)
+	syn := packet(a.inner, b.inner, 44, 0)
+	syn[9], syn[32], syn[33] = 6, 6<<4, 2
+	copy(syn[40:], []byte{2, 4, 1460 >> 8, 1460 & 0xff})
+	if err := a.Transmit(w.now, syn); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if len(b.delivered) != 1 || !bytes.Equal(b.delivered[0][40:], []byte{2, 4, 1280 >> 8, 1280 & 0xff}) {
+		t.Errorf("delivered %x, want a segment size of 1280", b.delivered)
+	}
+}

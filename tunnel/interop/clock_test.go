@@ -166,6 +166,21 @@ func TestKeepalivesKeepTheSessionAndThePath(t *testing.T) {
 	})
 }
 
+func TestTheirKeepalivesReachUs(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, o *ours, w *theirs, _ *memory) {
+		w.knows(t, o, key.Preshared{}, oursAddr, "persistent_keepalive_interval=25")
+		meet(t, o, w, engine.PeerConfig{})
+		time.Sleep(10 * time.Minute)
+		if n := o.count(o.received, noise.TypeTransport); n < 23 || n > 30 {
+			t.Errorf("%d keepalives in ten minutes", n)
+		}
+		o.say(t, 5) // we know where they are by their keepalives alone
+		if !w.got(5) {
+			t.Error("the path is not open")
+		}
+	})
+}
+
 // strangers makes initiations with a right MAC1 by peers that nobody knows.
 func strangers(t *testing.T, public key.Public, n int) [][]byte {
 	t.Helper()

@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type ours struct {
 	sent     map[int]int // by kind
 	received map[int]int
 	send     func(to netip.AddrPort, data []byte)
+	socket   *net.UDPConn // where there is one
 }
 
 func newOurs(t *testing.T, quiet int) *ours {
@@ -106,8 +108,11 @@ func (o *ours) count(m map[int]int, kind int) (n int) {
 }
 
 // got waits for a packet; real sockets take their time.
-func (o *ours) got(n uint64) bool {
-	return within(func() (ok bool) { o.do(func() { ok = o.heard[n] == 1 }); return ok })
+func (o *ours) got(n uint64) bool { return within(func() bool { return o.has(n) }) }
+
+func (o *ours) has(n uint64) (ok bool) {
+	o.do(func() { ok = o.heard[n] == 1 })
+	return ok
 }
 
 func within(f func() bool) bool {

@@ -89,11 +89,13 @@ func (w *theirs) knows(t *testing.T, o *ours, psk key.Preshared, endpoint string
 func (w *theirs) say(n uint64) { w.tun.Outbound <- packet(theirsInner, oursInner, n) }
 
 func (w *theirs) got(n uint64) bool {
-	return within(func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.heard[n] == 1
-	})
+	return within(func() bool { return w.count(n) == 1 })
+}
+
+func (w *theirs) count(n uint64) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.heard[n]
 }
 
 // state is one line of what the device tells, such as "endpoint" or "listen_port".

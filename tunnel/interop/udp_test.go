@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"encoding/hex"
 	"net"
 	"net/netip"
 	"testing"
@@ -13,7 +14,8 @@ import (
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 )
 
-// listen gives ours a socket on loopback; calling it again is roaming.
+// listen gives ours a socket on loopback; calling it again is roaming, and the
+// old one is closed.
 func (o *ours) listen(t *testing.T) netip.AddrPort {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
@@ -22,6 +24,10 @@ func (o *ours) listen(t *testing.T) netip.AddrPort {
 	}
 	t.Cleanup(func() { c.Close() })
 	o.do(func() {
+		if o.socket != nil {
+			o.socket.Close()
+		}
+		o.socket = c
 		o.send = func(to netip.AddrPort, data []byte) {
 			if _, err := c.WriteToUDPAddrPort(data, to); err != nil {
 				t.Logf("send to %s: %v", to, err)
@@ -109,6 +115,47 @@ func TestBothRolesRoamingAndRekeyOverUDP(t *testing.T) {
 	}
 	if o.bad != 0 || w.bad != 0 {
 		t.Errorf("%d and %d packets were altered", o.bad, w.bad)
+	}
+}
+
+// Either end is told where the other went, before it hears of it.
+func TestEndpointsMayBeChangedOverUDP(t *testing.T) {
+	o := newOurs(t, 0)
+	o.listen(t)
+	w := newTheirs(t, conn.NewDefaultBind())
+	w.knows(t, o, key.Preshared{}, "")
+	at := func() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:" + w.state(t, "listen_port")) }
+	first := at()
+	meet(t, o, w, engine.PeerConfig{Endpoint: first})
+	o.say(t, 1)
+	if !w.got(1) {
+		t.Fatal("no session")
+	}
+	w.set(t, "listen_port=0")
+	o.say(t, 2)
+	time.Sleep(200 * time.Millisecond)
+	if at() == first || w.count(2) != 0 {
+		t.Fatal("control: they are still where they were")
+	}
+	meet(t, o, w, engine.PeerConfig{Endpoint: at()})
+	o.say(t, 3)
+	if !w.got(3) {
+		t.Error("we were told where they are, and they did not hear us")
+	}
+	second := o.listen(t)
+	w.say(4)
+	time.Sleep(200 * time.Millisecond)
+	if o.has(4) {
+		t.Fatal("control: we are still where we were")
+	}
+	public := o.engine.Public()
+	w.set(t, "public_key="+hex.EncodeToString(public[:]), "endpoint="+second.String())
+	w.say(5)
+	if !o.got(5) {
+		t.Error("they were told where we are, and we did not hear them")
+	}
+	if n := o.count(o.sent, noise.TypeInitiation); n != 1 {
+		t.Errorf("%d handshakes, want the first alone", n)
 	}
 }
 

@@ -203,3 +203,57 @@ func FuzzOpenTakesNothingFromStrangers(f *testing.F) {
 		}
 	})
 }
+
+func FuzzFinishTakesNothingFromStrangers(f *testing.F) {
+	e := newEnds(f)
+	var first [InitiationSize]byte
+	i, err := e.li.Initiate(e.toR, 7, Timestamp{1}, rand.Reader, &first)
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := e.lr.Open(&first)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := r.Verify(e.toI); err != nil {
+		f.Fatal(err)
+	}
+	var second [ResponseSize]byte
+	if _, err := r.Answer(e.toI, 9, rand.Reader, &second); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(second[:])
+	f.Add(first[:ResponseSize])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) != ResponseSize {
+			return
+		}
+		msg := [ResponseSize]byte(data)
+		if _, err := i.Finish(e.li, &msg); err == nil && !bytes.Equal(data[atAnswer:ResponseSize-macsSize], second[atAnswer:ResponseSize-macsSize]) {
+			t.Errorf("a forged response is taken: %x", data)
+		}
+	})
+}
+
+func FuzzTakeTakesNothingFromStrangers(f *testing.F) {
+	e := newEnds(f)
+	c, s := NewChecker(e.lr.Public(), rand.Reader), NewStamper(e.lr.Public())
+	msg := make([]byte, InitiationSize)
+	s.Stamp(msg, time.Hour)
+	var reply [CookieSize]byte
+	if err := c.Reply(msg, netip.MustParseAddrPort("192.0.2.1:5"), time.Hour, &reply); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(reply[:])
+	f.Add(msg[:CookieSize])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) != CookieSize {
+			return
+		}
+		fresh := *s // each has one reply
+		got := [CookieSize]byte(data)
+		if fresh.Take(&got, time.Hour) == nil && !bytes.Equal(data[atNonce:], reply[atNonce:]) {
+			t.Errorf("a forged cookie is taken: %x", data)
+		}
+	})
+}

@@ -18,14 +18,21 @@ const (
 	// Ceiling is the most that is tried: the largest frames in use carry 9216.
 	Ceiling = 9216
 
-	// maxProbes that are lost in a row mean that the size does not pass (RFC
+	// maxProbes that are lost in a row mean that a larger size does not pass (RFC
 	// 8899, 5.1.2: MAX_PROBES).
 	maxProbes = 3
+	// maxConfirms that are lost in a row mean that the size in use does not pass
+	// any more. One more false alarm an hour costs less than a transfer that
+	// stands still, and a path that loses a tenth of its packets gives no more.
+	maxConfirms = 4
 	// confirmEvery is how long a size is trusted while large packets go out:
 	// with the losses above, a path that shrank without a word is noticed
 	// before TCP's third retransmission.
-	confirmEvery = 500 * time.Millisecond
-	// raiseEvery is when larger sizes are tried again (RFC 8899, 5.1.1: PMTU_RAISE_TIMER).
+	confirmEvery = 400 * time.Millisecond
+	// raiseFirst is when larger sizes are tried again after a change, for it may
+	// have been a false alarm; each try doubles it, up to raiseEvery (RFC 8899,
+	// 5.1.1: PMTU_RAISE_TIMER).
+	raiseFirst = 5 * time.Second
 	raiseEvery = 600 * time.Second
 	// silence is how long neither of a pair is answered before the next goes
 	// out, while the round trip is not known.
@@ -71,6 +78,8 @@ type Search struct {
 	next   time.Duration // when Due is to be called
 	proved time.Duration // when size was last acknowledged
 	raise  time.Duration
+	wait   time.Duration // from one raise to the next
+	best   int           // that ever passed on this path
 }
 
 // Pair is two probes to send, in this order: one of Size, then the smallest.
@@ -154,11 +163,12 @@ func (s *Search) TooBig(now time.Duration, mtu int) {
 	}
 	if mtu < s.size {
 		s.size, s.verified = mtu, false
-		s.raise = now + raiseEvery
 		if s.phase == dormant {
+			s.raise = now + raiseEvery
 			s.next = s.raise
 			return
 		}
+		s.changed(now)
 		s.high = mtu + 1
 		s.ask(now, confirm)
 	}
@@ -228,8 +238,9 @@ func (s *Search) Due(now time.Duration) (p Pair, ok bool) {
 	case settled:
 		if s.used && now >= s.raise {
 			// The size in use is known: it was confirmed while it was used.
-			s.low, s.high, s.hint, s.phase, s.lost = s.size, s.ceiling+1, 0, climb, 0
-			s.raise = now + raiseEvery
+			s.low, s.high, s.hint, s.phase, s.lost = s.size, s.ceiling+1, s.best, climb, 0
+			s.wait = min(max(2*s.wait, raiseFirst), raiseEvery)
+			s.raise = now + s.wait
 			if s.low < s.ceiling {
 				return s.send(now, s.candidate()), true
 			}
@@ -266,7 +277,7 @@ func (s *Search) Stop(now time.Duration) {
 		return
 	}
 	// Not at once again, however much is sent: the path may be down.
-	s.proved = now + silence - confirmEvery
+	s.proved = now + 2*silence - confirmEvery
 	if s.phase == climb || !s.verified {
 		s.raise = s.proved // the rest of the climb is for when the path is used
 		s.size = max(s.size, s.low)
@@ -277,7 +288,11 @@ func (s *Search) Stop(now time.Duration) {
 
 // miss is a large probe that was lost.
 func (s *Search) miss(now time.Duration) {
-	if s.lost++; s.lost < maxProbes {
+	most := maxConfirms
+	if s.phase == climb {
+		most = maxProbes
+	}
+	if s.lost++; s.lost < most {
 		return
 	}
 	s.lost = 0
@@ -296,7 +311,7 @@ func (s *Search) miss(now time.Duration) {
 			return
 		}
 		s.high, s.size, s.verified = s.size, s.floor, false
-		s.raise = now + raiseEvery
+		s.changed(now)
 		s.phase = confirm
 	case dormant:
 	}
@@ -309,11 +324,18 @@ func (s *Search) end(now time.Duration) {
 		return
 	}
 	s.size, s.verified, s.proved = s.low, true, now
+	s.best = max(s.best, s.size)
 	s.phase, s.used = settled, false
 	if s.raise <= now {
-		s.raise = now + raiseEvery
+		s.changed(now)
 	}
 	s.rest()
+}
+
+// changed makes larger sizes be tried soon.
+func (s *Search) changed(now time.Duration) {
+	s.wait = raiseFirst
+	s.raise = now + s.wait
 }
 
 // candidate is the next size of a climb: what was hinted at, then everything,

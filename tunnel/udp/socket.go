@@ -90,13 +90,7 @@ func (s *Socket) setUp(port uint16, mark uint32, want Offload) error {
 			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, plain, bufferSize) // as much as the limit allows
 		}
 	}
-	if want.Segment {
-		_, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		s.has.Segment = err == nil
-	}
-	if want.Gather {
-		s.has.Gather = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
-	}
+	s.has = offload(s.fd, want)
 	if err := s.probe(); err != nil {
 		return err
 	}
