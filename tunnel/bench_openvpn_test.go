@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -90,15 +89,7 @@ func (p *place) openVPN(pki openvpn.PKI, to *place, name string, role ...string)
 		default:
 		}
 	}()
-	ended := false
-	stop = func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
-	}
-	p.t.Cleanup(stop)
+	stop = p.ending(cmd)
 	select {
 	case text := <-said:
 		if text != "" {
