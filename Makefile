@@ -8,9 +8,9 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and DHCP clients.
-PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw dbus-daemon python3-gi python3-dbus python3-nftables \
-           openconnect vpnc-scripts libev4 libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw dbus-daemon openconnect
+PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw wireguard-tools dbus-daemon python3-gi python3-dbus python3-nftables \
+           openconnect vpnc-scripts libev4 libsystemd-shared libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw wg dbus-daemon openconnect
 
 PYTHON   = gi, dbus, nftables
 
@@ -19,7 +19,7 @@ vm-deps: PACKAGES = qemu-system-x86 debootstrap e2fsprogs
 vm-deps: NEEDED   = qemu-system-x86_64 debootstrap mkfs.ext4 debugfs
 vm-deps: PYTHON   = sys
 
-.PHONY: build deps vm-deps firewalld ocserv demo test vm-test lint nebula bench install uninstall clean
+.PHONY: build deps vm-deps firewalld ocserv resolvers demo test vm-test lint nebula bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
@@ -51,7 +51,16 @@ ocserv: deps
 	  for d in *.deb; do dpkg-deb -x "$$d" ..; done; }
 	@PATH="$$PATH:/usr/sbin:/sbin" ldd .cache/ocserv/usr/sbin/ocserv | { ! grep "not found"; }
 
-test: deps firewalld ocserv
+# And for the owners of the resolver configuration, each in a directory of its
+# own: installed, they would take the machine's.
+RESOLVERS = systemd-resolved openresolv resolvconf network-manager libnm0 libndp0
+resolvers: deps
+	@[ -e .cache/resolvers/done ] || { rm -rf .cache/resolvers && mkdir -p .cache/resolvers/deb && cd .cache/resolvers/deb && \
+	  { apt-get download -q $(RESOLVERS) || { as=; [ "$$(id -u)" = 0 ] || as=sudo; $$as apt-get update -q && apt-get download -q $(RESOLVERS); }; } && \
+	  for d in *.deb; do p=$${d%%_*}; case $$p in lib*) p=network-manager;; esac; mkdir -p "../$$p" && dpkg-deb -x "$$d" "../$$p"; done && touch ../done; }
+	@ldd .cache/resolvers/systemd-resolved/lib/systemd/systemd-resolved | { ! grep "not found"; }
+
+test: deps firewalld ocserv resolvers
 	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./...
 	@# The kernel's structures of a machine of 32 bits, which this one can run as well.
 	[ "$$($(GO) env GOHOSTARCH)" != amd64 ] || GOARCH=386 $(GO) test -count=1 -timeout 5m -run 'Carries|Allocate' $(TESTFLAGS) ./tunnel
@@ -90,13 +99,15 @@ bench: deps nebula
 install: build
 	install -D -m 0755 bin/vpnguard $(DESTDIR)$(PREFIX)/sbin/vpnguard
 	install -D -m 0644 man/vpnguard.8 $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8
-	for u in vpnguard-lock vpnguard; do \
+	for u in vpnguard-lock vpnguard vpnguard-tunnel@; do \
 	  sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/systemd/$$u.service | install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u.service; done
+	install -D -m 0644 dist/sysusers.d/vpnguard.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf
 	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/udev/99-vpnguard.rules | install -D -m 0644 /dev/stdin $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vpnguard $(DESTDIR)$(PREFIX)/share/man/man8/vpnguard.8 \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard.service \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system/vpnguard-tunnel@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/vpnguard.conf \
 	  $(DESTDIR)/etc/udev/rules.d/99-vpnguard.rules
 
 clean:

@@ -26,6 +26,8 @@ allow_in = ["tcp/22", "udp/5000-5010", "tcp/22"]
 guests = ["docker0"]
 bootstrap_dns = ["9.9.9.9"]
 fence = "off"
+steer = "off"
+steer_table = 1000
 open_on_server_stop = true
 endpoints = ["203.0.113.10:1194/udp", "[2001:db8::1]:443/tcp", "VPN.example.net:1194/udp"]
 dns = ["10.8.0.1", "::ffff:10.8.0.1"]
@@ -42,6 +44,8 @@ resolve_timeout = "1500ms"
 		Guests:       []endpoint.IfName{"docker0"},
 		BootstrapDNS: []netip.Addr{netip.MustParseAddr("9.9.9.9")},
 		Fence:        config.FenceOff,
+		Steer:        config.SteerOff,
+		SteerTable:   1000,
 		Endpoints: []endpoint.OrName{
 			{Host: "203.0.113.10", Port: 1194, Proto: endpoint.UDP},
 			{Host: "2001:db8::1", Port: 443, Proto: endpoint.TCP},
@@ -68,7 +72,7 @@ func TestEmptyFileIsTheDefault(t *testing.T) {
 			t.Errorf("%q: %v (-want +got):\n%s", data, err, diff)
 		}
 	}
-	want := config.Config{Profile: config.ProfileAuto, ResolveTimeout: 3 * time.Second}
+	want := config.Config{Profile: config.ProfileAuto, ResolveTimeout: 3 * time.Second, SteerTable: 51920}
 	if diff := cmp.Diff(want, config.Default(), byValue); diff != "" {
 		t.Errorf("default differs (-want +got):\n%s", diff)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vpnguard/vpnguard/endpoint"
@@ -26,9 +27,11 @@ var keys = map[string]func(*Config, any) error{
 	"guests":              func(c *Config, v any) error { return list(v, &c.Guests, guest) },
 	"bootstrap_dns":       func(c *Config, v any) error { return list(v, &c.BootstrapDNS, resolver) },
 	"fence":               func(c *Config, v any) error { return text(v, &c.Fence) },
+	"steer":               func(c *Config, v any) error { return text(v, &c.Steer) },
+	"steer_table":         func(c *Config, v any) error { return table(v, &c.SteerTable) },
 	"open_on_server_stop": func(c *Config, v any) error { return boolean(v, &c.OpenOnServerStop) },
 	"endpoints":           func(c *Config, v any) error { return list(v, &c.Endpoints, textOf[endpoint.OrName]) },
-	"dns":                 func(c *Config, v any) error { return list(v, &c.DNS, resolver) },
+	"dns":                 func(c *Config, v any) error { return resolvers(v, c) },
 	"domains":             func(c *Config, v any) error { return list(v, &c.Domains, domain) },
 	"resolve_timeout":     func(c *Config, v any) error { return timeout(v, &c.ResolveTimeout) },
 }
@@ -116,6 +119,22 @@ func list[T comparable](v any, to *[]T, parse func(string) (T, error)) error {
 	return nil
 }
 
+// table reads the number of a routing table. Below are those that the kernel
+// names (253 to 255) and that are written with one byte; above, those that follow
+// must be numbers too.
+func table(v any, to *uint32) error {
+	s, err := scalar(v)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n < MinSteerTable || n > MaxSteerTable {
+		return fmt.Errorf("routing table %q: want a number from %d to %d", s, MinSteerTable, MaxSteerTable)
+	}
+	*to = uint32(n)
+	return nil
+}
+
 func guest(s string) (endpoint.IfName, error) {
 	if s == "lo" {
 		return "", errors.New(`interface name "lo": loopback is no guest`)
@@ -131,10 +150,22 @@ func resolver(s string) (netip.Addr, error) {
 	return addr, nil
 }
 
+// resolvers reads "dns": a list is who is asked, a word is how they are set.
+func resolvers(v any, c *Config) error {
+	if _, ok := v.(string); ok {
+		return text(v, &c.Naming)
+	}
+	return list(v, &c.DNS, resolver)
+}
+
 func domain(s string) (string, error) {
-	name, err := endpoint.ParseName(s)
+	plain, route := strings.CutPrefix(s, "~")
+	name, err := endpoint.ParseName(plain)
 	if err != nil {
 		return "", fmt.Errorf("domain %q: %w", s, err)
+	}
+	if route {
+		name = "~" + name
 	}
 	return name, nil
 }

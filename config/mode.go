@@ -43,6 +43,34 @@ func (f *Fence) UnmarshalText(text []byte) error {
 	return choose(f, "fence", "required or off", fences, text)
 }
 
+// Steer says whether routing leads into the tunnel what is not a carrier's. The
+// zero value is SteerAuto.
+type Steer uint8
+
+// The steering modes.
+const (
+	SteerAuto Steer = iota // wherever it can; the rules hold without it
+	SteerOff               // routes stay as the client made them
+)
+
+var steers = []string{SteerAuto: "auto", SteerOff: "off"}
+
+// String returns "auto" or "off".
+func (s Steer) String() string { return name(steers, s) }
+
+// UnmarshalText reads what String returns. An error leaves s as it was.
+func (s *Steer) UnmarshalText(text []byte) error {
+	return choose(s, "steer", "auto or off", steers, text)
+}
+
+// Routing tables that steering may begin at, and where it does unless told: a
+// neighbour of wg-quick's, far from the low numbers that people choose.
+const (
+	MinSteerTable     = 256
+	MaxSteerTable     = 1<<31 - 1024 // each session takes one more
+	DefaultSteerTable = 51920
+)
+
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {
 		return names[v]

@@ -75,6 +75,7 @@ func (g *Guard) harden(rec Record, changes []sysctl.Change) (Record, error) {
 		}
 	}
 	fault.Point("up.hardened")
+	g.steer(&rec)
 	rec.Phase, rec.Problem = Steady, ""
 	if err != nil {
 		rec.Problem = err.Error()

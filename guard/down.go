@@ -55,6 +55,9 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 		} else {
 			rec, err = g.reapply(next)
 			res.State = rec.state()
+			if err == nil {
+				res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
+			}
 		}
 		for _, dev := range gone {
 			if err == nil {
@@ -77,7 +80,8 @@ func (g *Guard) nothingToStop(res *Result) error {
 		return &StateError{errors.New("no session is recorded, but our rules are in force"), "the host is closed; `vpnguard recover` opens it"}
 	}
 	res.State, res.Done = Open, []string{"no session is recorded; nothing to do"}
-	return nil
+	res.Warnings, err = g.restoreNames() // a boot may have come between
+	return err
 }
 
 // Restart notes that clients of sessions reconnect. Nothing opens.
@@ -175,6 +179,13 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 	}
 	fault.Point("down.recorded")
 	var lost []error
+	if err := g.Routing.Remove(); err != nil {
+		if failing == stayClosed {
+			return nil, &StateError{err, "the host is closed; `vpnguard recover` opens it whatever its routing does"}
+		}
+		lost = append(lost, err)
+	}
+	fault.Point("down.unsteered")
 	var left []sysctl.Change
 	for _, c := range slices.Backward(rec.Knobs) {
 		for _, e := range g.Knobs.Restore([]sysctl.Change{c}) {
@@ -191,20 +202,25 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 		}
 	}
 	fault.Point("down.restored")
+	named, errNames := g.restoreNames()
+	warnings = append(warnings, named...)
 	if err := g.Filter.Remove(); err != nil {
 		return warnings, &StateError{err, "the host is closed; `vpnguard recover` tries again"}
 	}
 	fault.Point("down.opened")
-	if len(left) > 0 {
+	if len(lost) > 0 {
 		slices.Reverse(left)
 		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Since: g.Now()}); err != nil {
 			lost = append(lost, fmt.Errorf("record what is left: %w", err))
 		}
-		return warnings, &StateError{errors.Join(lost...), "the host is open, but these sysctls are not as they were; `vpnguard recover` tries again"}
+		return warnings, &StateError{errors.Join(lost...), "the host is open, but these are not as they were; `vpnguard recover` tries again"}
 	}
 	if err := g.Journal.Remove(); err != nil {
 		return warnings, &StateError{fmt.Errorf("remove the record: %w", err), "the host is open"}
 	}
 	fault.Point("down.done")
+	if errNames != nil {
+		return warnings, &StateError{errNames, "the host is open, but its resolvers are not as they were; `vpnguard recover` tries again"}
+	}
 	return warnings, nil
 }

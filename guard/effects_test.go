@@ -17,7 +17,7 @@ import (
 
 func request(dev string) Request {
 	end := endpoint.Endpoint{Addr: netip.MustParseAddrPort("203.0.113.10:1194"), Proto: endpoint.UDP}
-	return Request{Client: "manual", Dev: dev, Endpoints: []endpoint.Endpoint{end}, UIDs: []uint32{0}}
+	return Request{Client: "manual", Dev: dev, Endpoints: []endpoint.Endpoint{end}, UIDs: []uint32{0}, Settings: steering}
 }
 
 // at fails the n-th effect.
@@ -44,8 +44,8 @@ func (h *host) mustStopAll() {
 	if _, err := h.Stop(context.Background(), Selection{All: true}); err != nil {
 		h.t.Fatal(err)
 	}
-	if turned := h.knobs.turned(); len(turned) > 0 || len(h.filter.have.Tables) > 0 || h.journal.data != nil {
-		h.t.Fatalf("not as it was: %v, %d tables, %s", turned, len(h.filter.have.Tables), h.journal.data)
+	if turned := h.knobs.turned(); len(turned) > 0 || len(h.filter.have.Tables) > 0 || !h.routing.have.Empty() || h.journal.data != nil {
+		h.t.Fatalf("not as it was: %v, %d tables, %q, %s", turned, len(h.filter.have.Tables), h.routing.have.Lines(), h.journal.data)
 	}
 }
 

@@ -36,6 +36,7 @@ type host struct {
 	*Guard
 	filter  fakeFilter
 	knobs   fakeKnobs
+	routing fakeRouting
 	journal fakeJournal
 	links   fakeLinks
 	clients fakeClients
@@ -56,10 +57,11 @@ func newHost(t *testing.T) *host {
 		h.links.list = append(h.links.list, link.Link{Name: fmt.Sprintf("tun%d", i), Index: 10 + i, Kind: "tun", Up: true,
 			Addresses: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.8.%d.2/24", i))}})
 	}
+	h.routing.host, h.routing.main = h, wireRoutes()
 	h.filter.host, h.knobs.host, h.journal.host, h.links.host = h, h, h, h
 	h.knobs.root, h.knobs.off = t.TempDir(), map[string]int{}
 	h.knobs.make("all", "eth0", "tun0", "tun1", "tun2", "tun3")
-	h.Guard = &Guard{Filter: &h.filter, Knobs: &h.knobs, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
+	h.Guard = &Guard{Filter: &h.filter, Knobs: &h.knobs, Routing: &h.routing, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
 		Resolver: fakeResolver{}, Now: func() time.Time { return time.Unix(1800000000, 0).UTC() },
 		Uptime: func() time.Duration { return time.Hour }}
 	return h

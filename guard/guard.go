@@ -15,6 +15,7 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
@@ -36,6 +37,17 @@ type Knobs interface {
 	Apply([]sysctl.Change) ([]sysctl.Change, []sysctl.Skipped, error)
 	Verify([]sysctl.Change) []sysctl.Drift
 	Restore([]sysctl.Change) []error
+}
+
+// Routing is the host's steering; package route has it.
+type Routing interface {
+	// Main is the main routing table.
+	Main() ([]route.Route, error)
+	// Have is what there is of ours.
+	Have() (route.Plan, error)
+	Apply(route.Plan) error
+	// Remove takes away whatever there is of ours.
+	Remove() error
 }
 
 // Journal keeps the record; package state has it.
@@ -82,14 +94,19 @@ type Found struct {
 type Guard struct {
 	Filter   Filter
 	Knobs    Knobs
+	Routing  Routing
 	Journal  Journal
 	Kept     Journal // of the lock, on a disk that outlives a boot
 	Links    Links
 	Clients  Clients
 	Resolver Resolver
-	Now      func() time.Time
-	Uptime   func() time.Duration // since boot, sleep included; nobody can set it
-	NetNS    uint64               // inode number of the network namespace that all of these act on
+	// Names set resolvers; nil: they are left alone. NamesJournal is their
+	// record, on a disk that outlives a boot.
+	Names        Names
+	NamesJournal Journal
+	Now          func() time.Time
+	Uptime       func() time.Duration // since boot, sleep included; nobody can set it
+	NetNS        uint64               // inode number of the network namespace that all of these act on
 }
 
 // lockTimeout bounds how long a call waits for another one: a client stands

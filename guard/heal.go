@@ -17,6 +17,7 @@ type Healed struct {
 	Drift []string      // what was not as recorded, a sentence each
 	Done  bool          // something was put right
 	Rules bool          // rules were among it
+	Names string        // what of the resolvers could not be put right; empty: nothing
 	Took  time.Duration // until what was open was closed and verified, or to the end
 }
 
@@ -30,6 +31,7 @@ type Healed struct {
 func (g *Guard) Heal(ctx context.Context, force bool) (h Healed, err error) {
 	start := time.Now()
 	err = g.locked(ctx, func() error {
+		defer g.healNames(&h) // last: the rules do not wait for names
 		rec, found, err := g.load()
 		if err != nil {
 			h.State = Blocked
@@ -114,6 +116,7 @@ func (g *Guard) healRest(h *Healed, rec Record, force, same bool) error {
 		}
 		moved := wireDrift(rec.Wires, plan.Record.Wires)
 		same = same && len(moved) == 0
+		moved = append(moved, steerDrift(rec, plan.Record)...)
 		if drift = append(st.Drift, moved...); len(drift) == 0 {
 			return nil
 		}

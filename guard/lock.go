@@ -59,7 +59,7 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
-		res.Text, res.Warnings = plan.Ruleset.Replacement(), warnings
+		res.Text, res.Routing, res.Warnings = plan.Ruleset.Replacement(), plan.Record.Steer.Lines(), warnings
 		return res, nil
 	}
 	err = g.locked(ctx, func() error {
@@ -81,7 +81,7 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 		if err != nil {
 			return err
 		}
-		res = Result{State: rec.state(), Warnings: append(warnings, rec.Skipped...)}
+		res = Result{State: rec.state(), Warnings: append(warnings, rec.left()...)}
 		if plan.Damage != nil {
 			return &StateError{plan.Damage, "the host is locked, without any endpoint; `vpnguard lock` with endpoints, or `vpnguard unlock`, writes it anew"}
 		}

@@ -46,6 +46,7 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	if err != nil {
 		return Plan{}, usage(err, "")
 	}
+	rec.Steer, rec.Unsteered = g.steering(rec, links)
 	return Plan{Record: rec, Ruleset: rs, Changes: changes}, nil
 }
 
@@ -88,8 +89,8 @@ func byName(links []link.Link, name string) (link.Link, bool) {
 // earlier server without a hook call.
 func merge(old Session, known bool, r Request, dev link.Link) (Session, error) {
 	s := Session{
-		ID: r.Dev, Client: r.Client, Dev: r.Dev, PID: r.PID, Up: true,
-		Endpoints: slices.Clone(r.Endpoints), Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains,
+		ID: r.Dev, Client: r.Client, Dev: r.Dev, PID: r.PID, Up: !r.Connecting,
+		Endpoints: slices.Clone(r.Endpoints), Listen: r.Listen, Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains, RouteDomains: r.RouteDomains, Naming: r.Naming,
 		Routes: r.Routes, Bootstrap: r.Bootstrap, Settings: r.Settings, Profile: rules.Full,
 	}
 	if len(s.Addresses) == 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
@@ -33,6 +34,11 @@ type Record struct {
 	Wires    []rules.Wire    `json:"wires"`
 	Knobs    []sysctl.Change `json:"knobs"`   // with the values to restore
 	Skipped  []string        `json:"skipped"` // knobs that could not be set, and why
+	Steer    route.Plan      `json:"steer"`   // routing rules and routes of ours that there should be
+	// Unsteered is why not everything is planned to be steered.
+	Unsteered string `json:"unsteered"`
+	// Refused is why the kernel has none of Steer; empty: it has all.
+	Refused string `json:"refused"`
 	// Fingerprints are those of the kernel's rules when they were verified.
 	Fingerprints map[string]string `json:"fingerprints"`
 	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
@@ -46,6 +52,8 @@ type Settings struct {
 	AllowIn []rules.Service `json:"allow_in"`
 	Guests  []string        `json:"guests"`
 	NoFence bool            `json:"no_fence"` // the user goes without fences
+	// Table is the first of the routing tables that steer; 0: the rules do without.
+	Table uint32 `json:"table"`
 }
 
 // Session is one VPN connection that a client reported.
@@ -58,15 +66,19 @@ type Session struct {
 	Profile   rules.Profile       `json:"profile"`
 	Explicit  bool                `json:"explicit"` // the profile was asked for, not guessed
 	Endpoints []endpoint.Endpoint `json:"endpoints"`
+	Listen    uint16              `json:"listen,omitzero"` // of a tunnel's server, whose peers may be anywhere
 	Owner     rules.Owner         `json:"owner"`
 	Addresses []netip.Prefix      `json:"addresses"`
 	DNS       []netip.Addr        `json:"dns"`
 	Domains   []string            `json:"domains"`
-	Routes    []netip.Prefix      `json:"routes"`
-	Bootstrap []netip.Addr        `json:"bootstrap_dns"`
-	Settings  Settings            `json:"settings"` // of the configuration that it was sealed with
-	Up        bool                `json:"up"`       // false: the client reconnects
-	Since     time.Time           `json:"since"`
+	// RouteDomains are asked of DNS and not searched; Naming says who sets both.
+	RouteDomains []string       `json:"route_domains"`
+	Naming       Naming         `json:"naming"`
+	Routes       []netip.Prefix `json:"routes"`
+	Bootstrap    []netip.Addr   `json:"bootstrap_dns"`
+	Settings     Settings       `json:"settings"` // of the configuration that it was sealed with
+	Up           bool           `json:"up"`       // false: the client reconnects
+	Since        time.Time      `json:"since"`
 }
 
 // load reads the record. None is an empty one; a record of another boot
@@ -146,7 +158,9 @@ func (r Record) policy() rules.Policy {
 			p.Profile = rules.Full
 		}
 		p.Tunnels = append(p.Tunnels, s.tunnel())
-		p.Carriers = append(p.Carriers, carriers(s.Owner, s.Endpoints, s.Bootstrap))
+		c := carriers(s.Owner, s.Endpoints, s.Bootstrap)
+		c.Listen = s.Listen
+		p.Carriers = append(p.Carriers, c)
 	}
 	if r.Lock != nil {
 		p.Profile = rules.Full

@@ -16,9 +16,14 @@ import (
 // A record that cannot be read is kept aside. Then the rules are removed, and
 // the error says that sysctls could not be restored.
 func (g *Guard) Recover(ctx context.Context) (res Result, err error) {
-	err = g.locked(ctx, func() error {
+	err = g.locked(ctx, func() (err error) {
+		defer func() {
+			if res.State == Open {
+				err = errors.Join(err, g.recoverNames(&res))
+			}
+		}()
 		var rec Record
-		_, err := g.Journal.Load(&rec)
+		_, err = g.Journal.Load(&rec)
 		var foreign *state.ForeignBootError
 		switch {
 		case errors.Is(err, state.ErrNone):
@@ -57,6 +62,9 @@ func (g *Guard) settle(res *Result, rec Record) error {
 	if !next.idle() {
 		rec, err := g.reapply(next)
 		res.State = rec.state()
+		if err == nil {
+			res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
+		}
 		return err
 	}
 	warnings, err := g.open(rec, openAnyway)
@@ -75,8 +83,20 @@ func (g *Guard) removeStray(res *Result) error {
 		return err
 	}
 	res.State = Open
+	routing, err := g.Routing.Have()
+	if err != nil {
+		return err
+	}
+	if !routing.Empty() {
+		if err := g.Routing.Remove(); err != nil {
+			return err
+		}
+		res.Done = append(res.Done, "routing rules and routes without a record removed")
+	}
 	if len(have.Tables) == 0 {
-		res.Done = append(res.Done, "nothing to recover: no rules are in force")
+		if routing.Empty() {
+			res.Done = append(res.Done, "nothing to recover: no rules are in force")
+		}
 		return nil
 	}
 	if err := g.Filter.Remove(); err != nil {

@@ -16,10 +16,14 @@ type Request struct {
 	PID      int // of the client; 0: called by hand
 	Explicit bool
 	Profile  rules.Profile // counts if Explicit
-	Split    bool          // the client proved that only some traffic belongs in the tunnel
+	// Connecting says that the tunnel does not work yet; see [Guard.Connected].
+	Connecting bool
+	Split      bool // the client proved that only some traffic belongs in the tunnel
 
 	Endpoints []endpoint.Endpoint
-	Names     []endpoint.OrName
+	// Listen is the UDP port of a tunnel's server; 0: it is a client.
+	Listen uint16
+	Names  []endpoint.OrName
 	// ResolveTimeout bounds the looking up of Names; 0 looks nothing up.
 	ResolveTimeout time.Duration
 	UIDs           []uint32 // with Mark and Cgroup: the owner as the user gave it
@@ -27,11 +31,13 @@ type Request struct {
 	Mask           uint32
 	Cgroup         string
 
-	Addresses []netip.Prefix
-	DNS       []netip.Addr
-	Domains   []string
-	Routes    []netip.Prefix
-	Bootstrap []netip.Addr
+	Addresses    []netip.Prefix
+	DNS          []netip.Addr
+	Domains      []string
+	RouteDomains []string
+	Naming       Naming
+	Routes       []netip.Prefix
+	Bootstrap    []netip.Addr
 
 	Settings Settings
 }
@@ -46,7 +52,9 @@ type Result struct {
 	Session  Session
 	State    State
 	Text     string   // of a dry run: the ruleset
+	Names    []string // of a dry run: the resolvers, and in whose configuration
 	Knobs    []string // of a dry run: the sysctls
+	Routing  []string // of a dry run: routing rules and routes
 	Warnings []string
 	Done     []string // what was done, a sentence each
 }

@@ -68,6 +68,7 @@ type Status struct {
 	Drift    []string // what differs, a sentence each
 	Notes    []string // what a person should know and is not drift
 	Record   Record
+	Names    NamesStatus
 	Counters []Counter
 }
 
@@ -83,7 +84,7 @@ type Counter struct {
 // Status reads the record and the kernel and changes nothing. An error that
 // is os.ErrPermission means that the kernel does not show its rules.
 func (g *Guard) Status() (Status, error) {
-	st, err := g.status()
+	st, err := g.statusNamed()
 	if err != nil || len(st.Drift) == 0 {
 		return st, err
 	}
@@ -93,7 +94,7 @@ func (g *Guard) Status() (Status, error) {
 	if g.Journal.Lock(ctx) != nil {
 		return st, nil // a change that hangs, or a reader who may not lock
 	}
-	st, err = g.status()
+	st, err = g.statusNamed()
 	return st, errors.Join(err, g.Journal.Unlock())
 }
 
@@ -132,6 +133,9 @@ func (g *Guard) status() (Status, error) {
 		}
 		for _, c := range st.Record.Knobs {
 			st.Drift = append(st.Drift, fmt.Sprintf("sysctl %s is not as it was, %d; `vpnguard recover` tries again", c.Knob, c.Old))
+		}
+		if err := g.strayRouting(&st); err != nil {
+			return st, err
 		}
 		st.Enforced = len(st.Drift) == 0
 		return st, nil
@@ -176,6 +180,9 @@ func (g *Guard) compareWith(st *Status, links []link.Link) error {
 	}
 	for _, d := range g.Knobs.Verify(rec.presentKnobs(links)) {
 		st.Drift = append(st.Drift, d.Error())
+	}
+	if err := g.compareSteering(st, links); err != nil {
+		return err
 	}
 	g.note(st, links)
 	st.Enforced = len(st.Drift) == 0
@@ -235,7 +242,7 @@ func (g *Guard) note(st *Status, links []link.Link) {
 			st.Notes = append(st.Notes, fmt.Sprintf("session %s: its client (pid %d) is gone; the host stays closed until the client is back, `vpnguard down` or `vpnguard recover`", s.ID, s.PID))
 		}
 	}
-	st.Notes = append(st.Notes, rec.Skipped...)
+	st.Notes = append(st.Notes, rec.left()...)
 }
 
 // Exposed is what the policy lets past by the user's wish or for want of a

@@ -29,7 +29,8 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 		for _, c := range plan.Changes {
 			res.Knobs = append(res.Knobs, fmt.Sprintf("%s = %d (was %d)", c.Knob, c.New, c.Old))
 		}
-		res.Text, res.Warnings = plan.Ruleset.Replacement(), warnings
+		res.Names = g.wouldName(plan.Record)
+		res.Text, res.Routing, res.Warnings = plan.Ruleset.Replacement(), plan.Record.Steer.Lines(), warnings
 		return res, nil
 	}
 	fault.Point("up.start")
@@ -49,7 +50,8 @@ func (g *Guard) Up(ctx context.Context, r Request, dryRun bool) (res Result, err
 			return err
 		}
 		i, _ := rec.session(r.Dev)
-		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.Skipped...)}
+		res = Result{Session: rec.Sessions[i], State: rec.state(), Warnings: append(warnings, rec.left()...)}
+		res.Warnings = append(res.Warnings, g.setNames(rec, namesAsked)...)
 		return nil
 	})
 	return res, err
@@ -89,11 +91,11 @@ func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 	if err != nil {
 		return Plan{}, nil, err
 	}
-	if len(s.Endpoints) == 0 {
+	if len(s.Endpoints) == 0 && s.Listen == 0 {
 		return Plan{}, nil, usage(fmt.Errorf("session %q: no endpoint is known, its client could never reconnect", r.Dev),
 			"give --endpoint ADDR:PORT/PROTO")
 	}
-	if err := g.checkCarrier(dev, s.Endpoints, r.Mark); err != nil {
+	if err := g.checkCarrier(dev, s.Endpoints, r.Mark, rec); err != nil {
 		return Plan{}, nil, err
 	}
 	more, err := g.findOwner(&s, old, r, dev)
@@ -139,13 +141,13 @@ func checkGuests(guests []string, links []link.Link) error {
 // checkCarrier refuses a device that may be the wire. Of one that is not a
 // tunnel by its kind the routes must prove that no carrier leaves by it; the
 // endpoints are all that are known, names resolved.
-func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint32) error {
+func (g *Guard) checkCarrier(dev link.Link, ends []endpoint.Endpoint, mark uint32, rec Record) error {
 	if tunnelKinds[dev.Kind] {
 		return nil
 	}
 	proved := false
 	for _, e := range ends {
-		oif, err := g.Links.RouteTo(e.Addr.Addr(), mark)
+		oif, err := g.leads(e.Addr.Addr(), mark, rec)
 		if err == nil && oif == dev.Index {
 			return usage(fmt.Errorf("device %q carries packets to %s: it is the wire, not the tunnel", dev.Name, e), "")
 		}

@@ -3,14 +3,15 @@ package guard
 import (
 	"net/netip"
 
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 )
 
 // View is what the guardian needs to judge a route.
 type View struct {
 	Enforced bool               // whether anything is
-	Wires    map[int]rules.Wire // by index
-	Servers  []netip.Addr
+	Named    map[int]rules.Wire // the wires by index
+	route.Judge
 }
 
 // View reads the record. One that cannot be read is nothing to judge by.
@@ -19,16 +20,25 @@ func (g *Guard) View() View {
 	if err != nil || !found || rec.idle() {
 		return View{}
 	}
-	v := View{Enforced: true, Wires: map[int]rules.Wire{}}
+	v := View{Enforced: true, Named: map[int]rules.Wire{}, Judge: rec.judge()}
 	for _, w := range rec.Wires {
-		v.Wires[w.Index] = w
-	}
-	for _, c := range rec.policy().Carriers {
-		for _, e := range c.Endpoints {
-			v.Servers = append(v.Servers, e.Addr.Addr())
-		}
+		v.Named[w.Index] = w
 	}
 	return v
+}
+
+// judge knows the record's wires and servers.
+func (r Record) judge() route.Judge {
+	j := route.Judge{Wires: map[int][]netip.Prefix{}}
+	for _, w := range r.Wires {
+		j.Wires[w.Index] = w.OnLink
+	}
+	for _, c := range r.policy().Carriers {
+		for _, e := range c.Endpoints {
+			j.Servers = append(j.Servers, e.Addr.Addr())
+		}
+	}
+	return j
 }
 
 // HasKept reports whether a lock was kept over a boot, readable or not.

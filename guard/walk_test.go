@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 )
 
@@ -22,6 +23,9 @@ const (
 // inClear is a packet of an ordinary program to the internet.
 var inClear = rules.Packet{Path: rules.FromHost, Out: "eth0", Dst: netip.MustParseAddr("8.8.8.8"), Proto: rules.ProtoUDP, DstPort: 7,
 	Socket: true, UID: 1000, State: rules.CTNew, SrcOnOut: true}
+
+// steering is on, at that table.
+var steering = Settings{Table: 1000}
 
 // walker calls the guard at random and watches every effect.
 type walker struct {
@@ -58,7 +62,7 @@ func TestRandomWalkNeverOpensByItself(t *testing.T) {
 		w.end()
 	}
 	t.Logf("passed: %v", passed)
-	for _, what := range []string{"up", "update", "restart", "stop", "recover", "death", "crash before", "crash after", "refused before", "refused after", "open", "sealed"} {
+	for _, what := range []string{"up", "update", "restart", "stop", "recover", "death", "crash before", "crash after", "refused before", "refused after", "open", "sealed", "steered"} {
 		if passed[what] < walks {
 			t.Errorf("the walks came through %q only %d times", what, passed[what])
 		}
@@ -123,7 +127,7 @@ func (w *walker) choose() (string, func() error) {
 	case 0, 1, 2, 3:
 		w.clients.alive[pid] = uint64(pid)
 		return "up", func() error {
-			r := Request{Client: "openvpn", Dev: fmt.Sprintf("tun%d", dev), PID: pid, Endpoints: []endpoint.Endpoint{w.endpoint()}}
+			r := Request{Client: "openvpn", Dev: fmt.Sprintf("tun%d", dev), PID: pid, Endpoints: []endpoint.Endpoint{w.endpoint()}, Settings: steering}
 			if w.r.IntN(4) == 0 {
 				r.Explicit, r.Profile = true, rules.Profile(w.r.IntN(2))
 			}
@@ -182,9 +186,15 @@ func (w *walker) hold(effect string) {
 		if found && rec.Phase != Removing {
 			w.t.Errorf("rules went in phase %s", rec.Phase)
 		}
+		if !w.routing.have.Empty() && !w.refused {
+			w.t.Errorf("rules went before the steering: %q", w.routing.have.Lines())
+		}
 		if turned := w.knobs.off; len(turned) > 0 && !w.refused { // recover opens whatever a knob does
 			w.t.Errorf("rules went before the knobs: %v", turned)
 		}
+	}
+	if !w.routing.have.Empty() && !found && !w.refused {
+		w.t.Errorf("after %s there is steering that no record speaks of: %q", effect, w.routing.have.Lines())
 	}
 	known := map[string]int{}
 	for _, c := range rec.Knobs {
@@ -205,6 +215,9 @@ func (w *walker) look() {
 	}
 	rec, found := w.journal.record()
 	w.passed[st.State.String()]++
+	if !w.routing.have.Empty() {
+		w.passed["steered"]++
+	}
 	tables := len(w.filter.have.Tables)
 	switch {
 	case st.Enforced && found && rec.Phase != Steady:
@@ -213,6 +226,8 @@ func (w *walker) look() {
 		w.t.Error("status says open, and rules are in force")
 	case st.Enforced && (st.State == Sealed || st.State == Connecting) && tables == 0:
 		w.t.Errorf("status says %s, and no rules are in force", st.State)
+	case st.Enforced && found && rec.Refused == "" && len(route.Drift(rec.Steer, w.routing.have, func(int) bool { return false })) > 0:
+		w.t.Error("status says enforced, and the steering is another than recorded")
 	case !st.Enforced && len(st.Drift) == 0:
 		w.t.Error("status says not enforced, and not why")
 	}
@@ -229,8 +244,8 @@ func (w *walker) end() {
 	if err := do(); err != nil {
 		w.t.Errorf("at the end: %v", err)
 	}
-	if turned := w.knobs.turned(); len(turned) > 0 || len(w.filter.have.Tables) > 0 || w.journal.data != nil || len(w.journal.kept) > 0 {
-		w.t.Errorf("at the end: knobs %v, %d tables, record %s, damaged %q\n%v", turned, len(w.filter.have.Tables), w.journal.data, w.journal.kept, w.sequence)
+	if turned := w.knobs.turned(); len(turned) > 0 || len(w.filter.have.Tables) > 0 || !w.routing.have.Empty() || w.journal.data != nil || len(w.journal.kept) > 0 {
+		w.t.Errorf("at the end: knobs %v, %d tables, steering %q, record %s, damaged %q\n%v", turned, len(w.filter.have.Tables), w.routing.have.Lines(), w.journal.data, w.journal.kept, w.sequence)
 	}
 	if st, err := w.Status(); err != nil || st.State != Open || !st.Enforced {
 		w.t.Errorf("at the end: %v, %v", st, err)

@@ -5,9 +5,9 @@ import (
 	"os"
 )
 
-// notify tells the service manager, if one started this program (sd_notify(3)).
+// Notify tells the service manager, if one started this program (sd_notify(3)).
 // It is no error if nobody listens.
-func notify(what string) {
+func Notify(what string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return

@@ -1,13 +1,8 @@
 package guardian
 
 import (
-	"net/netip"
-	"slices"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/route"
 )
 
 // routing reports routes that lead users' traffic to a wire. They cannot leak:
@@ -21,7 +16,7 @@ func (g *Guardian) routing(list []link.Event) (links bool) {
 		case link.RouteAdded:
 			routes = append(routes, e.Route)
 		case link.RuleChanged:
-			g.Log.Info("routing rules were changed; what they lead to a wire is refused there")
+			g.Log.Info("routing rules were changed; ours are put back, and what others lead to a wire is refused there")
 		case link.RouteRemoved:
 		}
 	}
@@ -33,32 +28,16 @@ func (g *Guardian) routing(list []link.Event) (links bool) {
 		return links
 	}
 	for _, r := range routes {
-		if injected(r, v) {
+		if v.Injected(route.Route{Dst: r.Dst, Dev: r.Oif, Type: r.Type, Protocol: r.Protocol}) {
 			via := "none"
 			if r.Gateway.IsValid() {
 				via = r.Gateway.String()
 			}
-			g.Log.Warn("a route leads to a wire; what it attracts is refused, not leaked",
-				"to", r.Dst.String(), "by", v.Wires[r.Oif].Name, "gateway", via, "protocol", r.Protocol)
+			g.Log.Warn("a route leads to a wire; what it attracts is steered into the tunnel or refused, not leaked",
+				"to", r.Dst.String(), "by", v.Named[r.Oif].Name, "gateway", via, "protocol", r.Protocol)
 		}
 	}
 	return links
-}
-
-// injected reports whether a route by a wire attracts what belongs in a tunnel:
-// neither a default route, nor the wire's own network, nor the way to a server.
-func injected(r link.Route, v guard.View) bool {
-	w, known := v.Wires[r.Oif]
-	if !known || r.Type != unix.RTN_UNICAST || r.Protocol == unix.RTPROT_KERNEL || r.Dst.Bits() == 0 {
-		return false
-	}
-	if a := r.Dst.Addr(); a.IsMulticast() || a.IsLinkLocalUnicast() {
-		return false
-	}
-	if slices.ContainsFunc(w.OnLink, func(p netip.Prefix) bool { return p.Bits() <= r.Dst.Bits() && p.Contains(r.Dst.Addr()) }) {
-		return false // its neighbours
-	}
-	return !r.Dst.IsSingleIP() || !slices.ContainsFunc(v.Servers, func(a netip.Addr) bool { return a == r.Dst.Addr() })
 }
 
 // interfaces are those whose sysctls count.

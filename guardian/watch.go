@@ -41,6 +41,7 @@ type Guardian struct {
 	futile  int           // looks in a row that put sysctls right, or failed
 	owed    bool          // a kept lock could not be put back yet
 	ending  string        // a trial whose end failed
+	names   string        // what was told of the resolvers
 	closed  time.Duration // how long it took to close again at once; 0: not done
 }
 
@@ -125,8 +126,8 @@ func (g *Guardian) Run(ctx context.Context) error {
 		}
 	})
 
-	notify("READY=1")
-	defer notify("STOPPING=1")
+	Notify("READY=1")
+	defer Notify("STOPPING=1")
 	g.Log.Info("guarding", "state", g.stats.state.String(), "owns", g.Owns, "socket", SocketPath(g.Dir))
 	return g.loop(ctx, rulesets, links, files, touched)
 }
@@ -250,6 +251,8 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 		g.watchTrial(trial)
 	}
 	look("start")
+	named := make(chan struct{}, 1)
+	go g.followNames(ctx, named)
 	for {
 		select {
 		case <-ctx.Done():
@@ -270,7 +273,8 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 			look("links")
 		case e := <-files.Events:
 			if watched.isResolver(e) {
-				g.Log.Warn("the resolver configuration was changed", "file", e.Name, "how", e.Op.String())
+				g.Log.Info("the resolver configuration was changed", "file", e.Name, "how", e.Op.String())
+				look("names")
 			} else if watched.isKnob(e) {
 				look("sysctl")
 			}
@@ -279,6 +283,8 @@ func (g *Guardian) loop(ctx context.Context, rulesets *nft.Monitor, links *link.
 			look("files")
 		case <-touched:
 			look("call")
+		case <-named:
+			look("names")
 		case <-later.C:
 			look("storm")
 		case now := <-ticker.C:
@@ -353,6 +359,7 @@ func (g *Guardian) heal(ctx context.Context, why string) {
 	h, err := g.Guard.Heal(ctx, false)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.tellNames(h.Names)
 	culprits, what, closed := g.since, g.what, g.closed
 	g.since, g.what, g.closed = nil, nil, 0
 	if closed > 0 {

@@ -73,26 +73,24 @@ func readPeer(r *reader, event Event) netip.AddrPort {
 // readAddresses takes the tunnel's own addresses. With a peer instead of a
 // netmask (net30, p2p) the link holds nobody else.
 func readAddresses(r *reader) []netip.Prefix {
-	var list []netip.Prefix
-	if addr, ok := read(r, "ifconfig_local", parseIPv4); ok {
-		bits, ok := 32, true
-		if r.env.has("ifconfig_netmask") {
-			bits, ok = read(r, "ifconfig_netmask", parseLinkMask)
-		}
-		if ok {
-			list = append(list, netip.PrefixFrom(addr, bits))
+	list := readPrefix(r, nil, "ifconfig_local", parseIPv4, "ifconfig_netmask", parseLinkMask)
+	return readPrefix(r, list, "ifconfig_ipv6_local", parseIPv6, "ifconfig_ipv6_netbits", intIn(1, 128))
+}
+
+// readPrefix adds an address with its network's length; without a length it is
+// alone.
+func readPrefix(r *reader, list []netip.Prefix, name string, parse func(string) (netip.Addr, error), length string, parseLength func(string) (int, error)) []netip.Prefix {
+	addr, ok := read(r, name, parse)
+	if !ok {
+		return list
+	}
+	bits := addr.BitLen()
+	if r.env.has(length) {
+		if bits, ok = read(r, length, parseLength); !ok {
+			return list
 		}
 	}
-	if addr, ok := read(r, "ifconfig_ipv6_local", parseIPv6); ok {
-		bits, ok := 128, true
-		if r.env.has("ifconfig_ipv6_netbits") {
-			bits, ok = read(r, "ifconfig_ipv6_netbits", intIn(1, 128))
-		}
-		if ok {
-			list = append(list, netip.PrefixFrom(addr, bits))
-		}
-	}
-	return list
+	return append(list, netip.PrefixFrom(addr, bits))
 }
 
 // single is the link that holds nobody else.

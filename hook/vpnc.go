@@ -110,28 +110,10 @@ func readVPNC(r *reader, _ input, c *Call) {
 // readCiscoAddresses takes the tunnel's own addresses. INTERNAL_IP6_NETMASK is
 // the address again with its length, or the length.
 func readCiscoAddresses(r *reader) []netip.Prefix {
-	var list []netip.Prefix
-	if addr, ok := read(r, "INTERNAL_IP4_ADDRESS", parseIPv4); ok {
-		bits, ok := 32, true
-		if r.env.has("INTERNAL_IP4_NETMASK") {
-			bits, ok = read(r, "INTERNAL_IP4_NETMASK", parseLinkMask)
-		}
-		if ok {
-			list = append(list, netip.PrefixFrom(addr, bits))
-		}
-	}
-	if addr, ok := read(r, "INTERNAL_IP6_ADDRESS", parseIPv6); ok {
-		bits, ok := 128, true
-		if r.env.has("INTERNAL_IP6_NETMASK") {
-			bits, ok = read(r, "INTERNAL_IP6_NETMASK", func(s string) (int, error) {
-				return intIn(1, 128)(s[strings.IndexByte(s, '/')+1:])
-			})
-		}
-		if ok {
-			list = append(list, netip.PrefixFrom(addr, bits))
-		}
-	}
-	return list
+	list := readPrefix(r, nil, "INTERNAL_IP4_ADDRESS", parseIPv4, "INTERNAL_IP4_NETMASK", parseLinkMask)
+	return readPrefix(r, list, "INTERNAL_IP6_ADDRESS", parseIPv6, "INTERNAL_IP6_NETMASK", func(s string) (int, error) {
+		return intIn(1, 128)(s[strings.IndexByte(s, '/')+1:])
+	})
 }
 
 // readCiscoRoutes takes what the server includes. What it excludes is not

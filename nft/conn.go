@@ -69,7 +69,7 @@ func (c *Conn) Replace(rs rules.Ruleset) (Listing, error) {
 		return Listing{}, err
 	}
 	if err = refused(tables); err == nil {
-		err = c.transact(func(have Listing) error { return c.queueReplace(have, tables) })
+		err = c.transact(list, func(have Listing) error { return c.queueReplace(have, tables) })
 	}
 	if err != nil {
 		return Listing{}, c.explain(tables, fmt.Errorf("replace tables %s: %w", rules.TableName, err))
@@ -109,7 +109,7 @@ func (c *Conn) Restore(rs rules.Ruleset) error {
 
 // Remove deletes our tables in one transaction. None is not an error.
 func (c *Conn) Remove() error {
-	err := c.transact(func(have Listing) error {
+	err := c.transact(heads, func(have Listing) error {
 		for _, t := range have.Tables {
 			if err := c.take(t); err != nil {
 				return err
@@ -126,13 +126,13 @@ func (c *Conn) Remove() error {
 
 // transact reads what there is, queues the change and commits it only if
 // nothing changed meanwhile.
-func (c *Conn) transact(queue func(have Listing) error) error {
+func (c *Conn) transact(read reading, queue func(have Listing) error) error {
 	if err := fault.Refuse("nft.commit"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	var err error
 	for range tries {
-		have, generation, errList := c.snapshot()
+		have, generation, errList := c.snapshot(read)
 		if errList != nil {
 			return errList
 		}

@@ -21,14 +21,18 @@ import (
 
 // List reads our tables. No table is an empty Listing, not an error.
 func (c *Conn) List() (Listing, error) {
-	l, _, err := c.snapshot()
+	l, _, err := c.snapshot(list)
 	return l, err
 }
+
+// A reading asks the kernel for our tables: list for all that is in them, heads
+// for no more than which there are.
+type reading func(*netlink.Conn) (Listing, error)
 
 // snapshot reads our tables and the generation of the ruleset that they
 // belong to. It takes several dumps, between which anybody may change
 // something, so it starts again until the generation is the same at both ends.
-func (c *Conn) snapshot() (l Listing, gen uint32, err error) {
+func (c *Conn) snapshot(read reading) (l Listing, gen uint32, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.read == nil {
@@ -36,7 +40,7 @@ func (c *Conn) snapshot() (l Listing, gen uint32, err error) {
 			return Listing{}, 0, fmt.Errorf("open netfilter socket: %w", err)
 		}
 	}
-	if l, gen, err = stable(c.read); err != nil {
+	if l, gen, err = stable(c.read, read); err != nil {
 		// Half an answer may still be in it.
 		_ = c.read.Close()
 		c.read = nil
@@ -44,13 +48,13 @@ func (c *Conn) snapshot() (l Listing, gen uint32, err error) {
 	return l, gen, err
 }
 
-func stable(conn *netlink.Conn) (Listing, uint32, error) {
+func stable(conn *netlink.Conn, read reading) (Listing, uint32, error) {
 	for range tries {
 		before, err := generation(conn)
 		if err != nil {
 			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
 		}
-		l, errList := list(conn)
+		l, errList := read(conn)
 		after, err := generation(conn)
 		if err != nil {
 			return Listing{}, 0, fmt.Errorf("read ruleset generation: %w", err)
@@ -101,57 +105,61 @@ func generation(conn *netlink.Conn) (id uint32, err error) {
 }
 
 func list(conn *netlink.Conn) (Listing, error) {
-	var l Listing
-	for _, f := range []rules.Family{rules.Inet, rules.Netdev} {
-		t, err := listTable(conn, f)
-		if errors.Is(err, errNoTable) {
-			continue
+	l, err := heads(conn)
+	if err != nil {
+		return Listing{}, err
+	}
+	for i := range l.Tables {
+		if err := l.Tables[i].dumpContents(conn); err != nil {
+			return Listing{}, fmt.Errorf("list table %s %s: %w", l.Tables[i].Family, rules.TableName, err)
 		}
-		if err != nil {
-			return Listing{}, fmt.Errorf("list table %s %s: %w", f, rules.TableName, err)
-		}
-		l.Tables = append(l.Tables, t)
 	}
 	return l, nil
 }
 
-var errNoTable = errors.New("no such table")
-
-func listTable(conn *netlink.Conn, f rules.Family) (Table, error) {
-	t := Table{Family: f, Name: rules.TableName}
-	found := false
-	err := dump(conn, f, unix.NFT_MSG_GETTABLE, nil, func(a *netlink.AttributeDecoder) error {
-		name, flags, port := "", uint32(0), uint32(0)
-		for a.Next() {
-			switch a.Type() {
-			case unix.NFTA_TABLE_NAME:
-				name = a.String()
-			case unix.NFTA_TABLE_FLAGS:
-				flags = a.Uint32()
-			case attrTableOwner:
-				port = a.Uint32()
+func heads(conn *netlink.Conn) (Listing, error) {
+	var l Listing
+	for _, f := range []rules.Family{rules.Inet, rules.Netdev} {
+		err := dump(conn, f, unix.NFT_MSG_GETTABLE, nil, func(a *netlink.AttributeDecoder) error {
+			if t := tableHead(f, a); t.Name == rules.TableName {
+				l.Tables = append(l.Tables, t)
 			}
+			return nil
+		})
+		if err != nil {
+			return Listing{}, fmt.Errorf("list tables of family %s: %w", f, err)
 		}
-		if name == t.Name {
-			found, t.Dormant = true, flags&uint32(nftables.TableFlagDormant) != 0
-			t.Owned, t.persistent, t.port = flags&uint32(nftables.TableFlagOwner) != 0, flags&uint32(nftables.TableFlagPersist) != 0, port
+	}
+	return l, nil
+}
+
+func tableHead(f rules.Family, a *netlink.AttributeDecoder) Table {
+	t := Table{Family: f}
+	for a.Next() {
+		switch a.Type() {
+		case unix.NFTA_TABLE_NAME:
+			t.Name = a.String()
+		case unix.NFTA_TABLE_FLAGS:
+			flags := a.Uint32()
+			t.Dormant = flags&uint32(nftables.TableFlagDormant) != 0
+			t.Owned = flags&uint32(nftables.TableFlagOwner) != 0
+			t.persistent = flags&uint32(nftables.TableFlagPersist) != 0
+		case attrTableOwner:
+			t.port = a.Uint32()
 		}
-		return nil
-	})
-	if err != nil {
-		return t, err
 	}
-	if !found {
-		return t, errNoTable
-	}
+	return t
+}
+
+func (t *Table) dumpContents(conn *netlink.Conn) error {
 	anonymous, err := t.dumpSets(conn)
 	if err != nil {
-		return t, err
+		return err
 	}
 	if err := t.dumpChains(conn); err != nil {
-		return t, err
+		return err
 	}
-	return t, t.dumpRules(conn, anonymous)
+	return t.dumpRules(conn, anonymous)
 }
 
 // dump asks for what one of our tables' families has.

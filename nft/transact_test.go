@@ -32,7 +32,7 @@ func TestReplaceStartsAgainIfTheRulesetChangedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	tried := 0
-	err = conn.transact(func(have Listing) error {
+	err = conn.transact(list, func(have Listing) error {
 		if tried++; tried == 1 {
 			out, err := exec.Command("nft", "add chain inet vpnguard late { type filter hook output priority -500; policy accept; }").CombinedOutput()
 			if err != nil {

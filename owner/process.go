@@ -116,18 +116,24 @@ func discover(p proc) (Process, error) {
 	return got, nil
 }
 
-// Parent is the start time of the process pid, in clock ticks since boot, and the
-// id of its parent. If it ended, the error is os.ErrNotExist.
-func Parent(pid int) (start uint64, parent int, err error) {
-	text, err := newProc(pid, "").read("stat")
+// A Relative is what the kernel tells of a process in one line.
+type Relative struct {
+	PID, Parent int
+	Comm        string
+	StartTime   uint64 // in clock ticks since boot
+}
+
+// Find looks a process up. If it ended, the error is os.ErrNotExist.
+func Find(pid int, procRoot string) (Relative, error) {
+	text, err := newProc(pid, procRoot).read("stat")
 	if err != nil {
-		return 0, 0, fmt.Errorf("examine process %d: %w", pid, err)
+		return Relative{}, fmt.Errorf("examine process %d: %w", pid, err)
 	}
 	st, err := parseStat(text)
 	if err != nil {
-		return 0, 0, fmt.Errorf("examine process %d: %w", pid, err)
+		return Relative{}, fmt.Errorf("examine process %d: %w", pid, err)
 	}
-	return st.start, st.parent, nil
+	return Relative{PID: pid, Parent: st.parent, Comm: st.comm, StartTime: st.start}, nil
 }
 
 // Alive tells whether the process pid still is the one that started at
@@ -143,14 +149,14 @@ func Alive(pid int, startTime uint64, procRoot string) bool {
 
 // Ancestors returns the parent of pid, its parent, and so on: at most limit, the
 // nearest first, and pid 1 last. A parent that ended meanwhile ends the list.
-func Ancestors(pid, limit int, procRoot string) ([]Process, error) {
-	self, err := Discover(pid, procRoot)
+func Ancestors(pid, limit int, procRoot string) ([]Relative, error) {
+	self, err := Find(pid, procRoot)
 	if err != nil {
 		return nil, err
 	}
-	var chain []Process
+	var chain []Relative
 	for next := self.Parent; next > 0 && len(chain) < limit; {
-		p, err := Discover(next, procRoot)
+		p, err := Find(next, procRoot)
 		if errors.Is(err, os.ErrNotExist) {
 			break
 		}

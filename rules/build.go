@@ -52,6 +52,7 @@ type builder struct {
 	all      []endpoint.Endpoint // of every carrier
 	own      []netip.Addr        // the host's addresses in the tunnels
 	inside   []netip.Prefix
+	listens  []listen
 	dns      bool // whether names may only be asked inside the tunnels
 }
 
@@ -60,6 +61,15 @@ type carrier struct {
 	owner Owner
 	ends  []endpoint.Endpoint
 }
+
+// listen is one server's port and who may send from it.
+type listen struct {
+	owner Owner
+	port  uint16
+}
+
+func (l listen) protos() L4        { return L4{[]uint8{ProtoUDP}} }
+func (l listen) at(side Side) Port { return Port{side, []PortRange{{l.port, l.port}}} }
 
 func newBuilder(p Policy) *builder {
 	b := &builder{Policy: p, names: p.tunnelNames(), dns: p.Profile == Full}
@@ -72,6 +82,10 @@ func newBuilder(p Policy) *builder {
 	for _, c := range p.Carriers {
 		b.addCarrier(c)
 	}
+	slices.SortFunc(b.listens, func(x, y listen) int {
+		return cmp.Or(cmp.Compare(x.port, y.port), cmp.Compare(ownerKey(x.owner), ownerKey(y.owner)))
+	})
+	b.listens = slices.CompactFunc(b.listens, func(x, y listen) bool { return x.port == y.port && ownerKey(x.owner) == ownerKey(y.owner) })
 	for i := range b.carriers {
 		b.carriers[i].ends = sortedEndpoints(b.carriers[i].ends)
 		b.all = append(b.all, b.carriers[i].ends...)
@@ -92,6 +106,9 @@ func newBuilder(p Policy) *builder {
 func (b *builder) addCarrier(c Carrier) {
 	c.Owner.UIDs = slices.Compact(slices.Sorted(slices.Values(c.Owner.UIDs)))
 	key := ownerKey(c.Owner)
+	if c.Listen != 0 {
+		b.listens = append(b.listens, listen{c.Owner, c.Listen})
+	}
 	for i := range b.carriers {
 		if ownerKey(b.carriers[i].owner) == key {
 			b.carriers[i].ends = append(b.carriers[i].ends, c.Endpoints...)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/vpnguard/vpnguard/endpoint"
@@ -68,7 +69,7 @@ func (b *builder) output() Chain {
 // allowedOut lets through what the user allowed, but nothing of it to a
 // server's address, be it in the LAN or the client of a service.
 func (b *builder) allowedOut(c *Chain) {
-	if !b.LAN && len(b.AllowIn) == 0 {
+	if !b.LAN && len(b.AllowIn)+len(b.listens) == 0 {
 		return
 	}
 	b.servers(func(ipv6 bool) {
@@ -76,6 +77,12 @@ func (b *builder) allowedOut(c *Chain) {
 	})
 	for _, a := range b.lan(Dst) {
 		c.add("out-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
+	}
+	for i, l := range b.listens {
+		for _, o := range l.owner.alternatives() {
+			c.add(fmt.Sprintf("out-listen%d-udp%d%s", i, l.port, o.suffix), "the tunnel's server, to peers that are anywhere", Accept,
+				append([]Match{l.protos(), l.at(Src)}, o.matches...)...)
+		}
 	}
 	for _, s := range b.AllowIn {
 		c.add("out-service-"+s.id(), "answers of an allowed service, to who asked first", Accept,
@@ -111,7 +118,7 @@ func (b *builder) input() Chain {
 			}
 		}
 	}
-	if len(b.all) > 0 {
+	if len(b.all)+len(b.listens) > 0 {
 		related := CT{States: []CTState{CTRelated}}
 		// Destination unreachable (with it: fragmentation needed), time exceeded, parameter problem.
 		c.add("in-icmp-error", "path MTU and errors of a carrier", Accept, ICMP{Types: []uint8{3, 11, 12}, AnyCode: true}, related)
@@ -127,6 +134,9 @@ func (b *builder) input() Chain {
 	}
 	for _, a := range b.lan(Src) {
 		c.add("in-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
+	}
+	for i, l := range b.listens {
+		c.add(fmt.Sprintf("in-listen%d-udp%d", i, l.port), "peers of the tunnel's server are anywhere", Accept, l.protos(), l.at(Dst))
 	}
 	for _, s := range b.AllowIn {
 		c.add("in-service-"+s.id(), "a service that the user keeps reachable", Accept,
@@ -226,7 +236,7 @@ func (b *builder) fence(w Wire) Chain {
 // fenceAllowed repeats what the user allowed, as far as an egress hook can
 // tell: it has no connection tracking.
 func (b *builder) fenceAllowed(c *Chain) {
-	if !b.LAN && len(b.AllowIn) == 0 {
+	if !b.LAN && len(b.AllowIn)+len(b.listens) == 0 {
 		return
 	}
 	b.servers(func(ipv6 bool) {
@@ -236,6 +246,9 @@ func (b *builder) fenceAllowed(c *Chain) {
 	c.add("fence-names", "name services tell the LAN what is looked for", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, nameServicePorts())
 	for _, a := range b.lan(Dst) {
 		c.add("fence-lan"+digit(a.ipv6()), "the user allows the LAN", Accept, a)
+	}
+	for i, l := range b.listens {
+		c.add(fmt.Sprintf("fence-listen%d-udp%d", i, l.port), "the server's port; the output chain has checked the owner", Accept, l.protos(), l.at(Src))
 	}
 	for _, s := range b.AllowIn {
 		c.add("fence-service-"+s.id(), "answers of an allowed service", Accept, s.protos(), s.port(Src))

@@ -64,6 +64,9 @@ type Cgroup struct {
 type Carrier struct {
 	Owner     Owner
 	Endpoints []endpoint.Endpoint
+	// Listen is the UDP port of a tunnel's server, whose peers may be anywhere:
+	// they may call it, and the owner may send from it. 0: none.
+	Listen uint16
 }
 
 // Tunnel is one session's tunnel device.

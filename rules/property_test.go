@@ -62,6 +62,16 @@ var narrowings = []narrowing{
 		}
 		return nil, false
 	}},
+	{"a server's port is removed", func(_ world, p *rules.Policy) ([]netip.Addr, bool) {
+		p.Carriers = slices.Clone(p.Carriers)
+		for i := range p.Carriers {
+			if p.Carriers[i].Listen != 0 {
+				p.Carriers[i].Listen = 0
+				return nil, true
+			}
+		}
+		return nil, false
+	}},
 	{"the LAN is closed", func(_ world, p *rules.Policy) ([]netip.Addr, bool) {
 		was := p.LAN
 		p.LAN = false
@@ -151,7 +161,7 @@ func TestFullLeavesNothingUnnamedOnAWire(t *testing.T) {
 		}
 	}
 	t.Log(passed)
-	for _, why := range []string{"upkeep false", "upkeep true", "carrier false", "carrier true", "LAN false", "LAN true", "service false", "service true"} {
+	for _, why := range []string{"upkeep false", "upkeep true", "carrier false", "carrier true", "LAN false", "LAN true", "service false", "service true", "listen false", "listen true"} {
 		if passed[why] == 0 {
 			t.Errorf("no packet passed for %q: the walk proves nothing about it", why)
 		}
@@ -192,6 +202,11 @@ func named(policy rules.Policy, p rules.Packet) string {
 		answer := p.Path == rules.RawFrame || p.State == rules.CTEstablished && p.Reply
 		if transport && s.Proto == proto && s.First <= p.SrcPort && p.SrcPort <= s.Last && answer {
 			return "service"
+		}
+	}
+	for _, c := range policy.Carriers {
+		if c.Listen != 0 && transport && proto == endpoint.UDP && c.Listen == p.SrcPort && (p.Path == rules.RawFrame || owns(c.Owner, p)) {
+			return "listen"
 		}
 	}
 	return ""

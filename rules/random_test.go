@@ -84,6 +84,9 @@ func (w world) policy() rules.Policy {
 		for range w.IntN(4) {
 			c.Endpoints = append(c.Endpoints, w.endpoint())
 		}
+		if w.yes() {
+			c.Listen = one(w, worldPorts)
+		}
 		p.Carriers = append(p.Carriers, c)
 	}
 	for i := range w.IntN(3) {

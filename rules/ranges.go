@@ -1,6 +1,9 @@
 package rules
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 type prefix = netip.Prefix
 
@@ -11,6 +14,12 @@ var (
 	everybody      = netip.MustParsePrefix("255.255.255.255/32")
 	nobody6        = netip.MustParsePrefix("::/128")
 )
+
+// NeverPublic reports whether all of a prefix is in ranges that no router of the
+// internet has.
+func NeverPublic(p netip.Prefix) bool {
+	return slices.ContainsFunc(neverPublic, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) })
+}
 
 // neverPublic are the ranges that LAN access may reach: no router of the
 // internet has them, so that a LAN which claims a public prefix gains nothing

@@ -11,7 +11,7 @@ import (
 // in its own name and by its own configuration.
 var resolverSockets = map[string]struct{ program, do string }{
 	"/run/systemd/resolve/io.systemd.Resolve": {"systemd-resolved",
-		"give it the session's resolvers on the tunnel device and make that the default: `resolvectl dns TUNNEL ADDR`, `resolvectl domain TUNNEL '~.'`, `resolvectl default-route WIRE no`"},
+		"nothing while a session has resolvers: `vpnguard up` gives them to it for the tunnel device and makes them its default; a client that tells none needs --dns ADDR"},
 	"/run/nscd/socket": {"nscd",
 		"stop it, or empty its cache when the tunnel comes up (`nscd -i hosts`)"},
 	"/run/avahi-daemon/socket": {"avahi",
@@ -106,7 +106,7 @@ func resolvConf(h Host) []Finding {
 	if len(lan) > 0 {
 		all = append(all, Finding{"resolv-lan", Blocks,
 			fmt.Sprintf("/etc/resolv.conf, %s, names resolvers in the LAN (%s): behind a full seal they are refused and no name resolves, with the tunnel either", kind, strings.Join(lan, ", ")),
-			"let the client or a script set the session's resolvers when the tunnel comes up"})
+			"nothing if the client tells the session's resolvers, which `vpnguard up` sets; else --dns ADDR"})
 	}
 	return all
 }

@@ -106,10 +106,16 @@ func (fs FS) restore(c Change) error {
 	if err := c.Knob.check(c.New); err != nil {
 		return err
 	}
-	have, err := fs.Read(c.Knob)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
+	o, err := fs.open(c.Knob)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	have, err := o.read()
+	switch {
 	case err != nil:
 		return err
 	case have == c.Old:
@@ -117,14 +123,18 @@ func (fs FS) restore(c Change) error {
 	case have != c.New:
 		return &ChangedError{Change: c, Have: have}
 	}
-	if err := fs.write(c.Knob, c.Old); err != nil {
+	if err := o.write(c.Old); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
-	if d := fs.compare(Change{Knob: c.Knob, Old: c.New, New: c.Old}); d != nil {
-		return d
+	back := Change{Knob: c.Knob, Old: c.New, New: c.Old}
+	switch have, err = o.read(); {
+	case err != nil:
+		return &Drift{Change: back, Err: err}
+	case have != c.Old:
+		return &Drift{Change: back, Have: have}
 	}
 	return nil
 }

@@ -31,15 +31,13 @@ func (fs FS) Read(k Knob) (int, error) {
 	if k.key == nil {
 		return 0, errZeroKnob
 	}
-	text, err := get(k.path(fs.root()))
+	fd, err := open(k.path(fs.root()), unix.O_RDONLY)
 	if err != nil {
 		return 0, fmt.Errorf("read sysctl %q: %w", k, err)
 	}
-	v, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil {
-		return 0, fmt.Errorf("read sysctl %q: %w", k, err)
-	}
-	return v, nil
+	o := opened{knob: k, fd: fd}
+	defer o.close()
+	return o.read()
 }
 
 // Write sets the knob, without reading back. A value outside the knob's range is
@@ -48,33 +46,69 @@ func (fs FS) Write(k Knob, value int) error {
 	if err := k.check(value); err != nil {
 		return err
 	}
-	return fs.write(k, value)
-}
-
-// write takes any value: what was found must be restored, however odd.
-func (fs FS) write(k Knob, value int) error {
-	fault.Point("sysctl.write.before")
-	err := fault.Refuse("sysctl.write")
-	if err == nil {
-		err = fs.put(k, strconv.Itoa(value)+"\n")
-	}
+	fd, err := open(k.path(fs.root()), unix.O_WRONLY|unix.O_TRUNC)
 	if err != nil {
 		return fmt.Errorf("write %d to sysctl %q: %w", value, k, err)
 	}
-	fault.Point("sysctl.write.after")
-	return nil
+	o := opened{knob: k, fd: fd}
+	return errors.Join(o.write(value), o.close())
 }
 
-func (fs FS) put(k Knob, text string) error {
-	fd, err := open(k.path(fs.root()), unix.O_WRONLY|unix.O_TRUNC)
+// opened is a knob that is looked at and turned without being found anew. Each
+// look and each turn begins at the start of its file, as the kernel wants it.
+type opened struct {
+	knob    Knob
+	fd      int
+	refused error // why it can only be read
+}
+
+// open opens the knob for reading and writing, or for reading where writing is
+// refused.
+func (fs FS) open(k Knob) (o opened, err error) {
+	o.knob = k
+	path := k.path(fs.root())
+	o.fd, err = open(path, unix.O_RDWR)
+	if refused(err) {
+		o.refused = err
+		o.fd, err = open(path, unix.O_RDONLY)
+	}
 	if err != nil {
-		return err
+		return o, fmt.Errorf("open sysctl %q: %w", k, err)
 	}
-	n, err := unix.Write(fd, []byte(text))
-	if err == nil && n < len(text) {
-		err = io.ErrShortWrite
+	return o, nil
+}
+
+func (o opened) close() error { return unix.Close(o.fd) }
+
+func (o opened) read() (int, error) {
+	var buf [64]byte // a decimal int and a newline
+	n, err := unix.Pread(o.fd, buf[:], 0)
+	if err != nil {
+		return 0, fmt.Errorf("read sysctl %q: %w", o.knob, err)
 	}
-	return errors.Join(err, unix.Close(fd))
+	v, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	if err != nil {
+		return 0, fmt.Errorf("read sysctl %q: %w", o.knob, err)
+	}
+	return v, nil
+}
+
+// write takes any value: what was found must be restored, however odd.
+func (o opened) write(value int) error {
+	fault.Point("sysctl.write.before")
+	err := errors.Join(o.refused, fault.Refuse("sysctl.write"))
+	if err == nil {
+		text := strconv.Itoa(value) + "\n"
+		var n int
+		if n, err = unix.Pwrite(o.fd, []byte(text), 0); err == nil && n < len(text) {
+			err = io.ErrShortWrite
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write %d to sysctl %q: %w", value, o.knob, err)
+	}
+	fault.Point("sysctl.write.after")
+	return nil
 }
 
 // writable asks the kernel without writing: it checks when a knob is opened.
@@ -96,16 +130,6 @@ func open(path string, flags int) (fd int, err error) {
 			return fd, err
 		}
 	}
-}
-
-func get(path string) (string, error) {
-	fd, err := open(path, unix.O_RDONLY)
-	if err != nil {
-		return "", err
-	}
-	var buf [64]byte // a decimal int and a newline
-	n, err := unix.Read(fd, buf[:])
-	return string(buf[:max(n, 0)]), errors.Join(err, unix.Close(fd))
 }
 
 // refused tells whether the knob is one that this process may not write.

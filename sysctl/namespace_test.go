@@ -1,6 +1,7 @@
 package sysctl
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -80,7 +81,9 @@ func set(t *testing.T, knob func(string) (Knob, error), iface string, value int)
 	t.Helper()
 	k, err := knob(iface)
 	must(t, err)
-	must(t, FS{}.write(k, value)) // as others would: any value
+	o, err := FS{}.open(k)
+	must(t, err)
+	must(t, errors.Join(o.write(value), o.close())) // as others would: any value
 }
 
 func must(t *testing.T, err error) {

@@ -200,7 +200,7 @@ func TestRestoreKeepsWhatOthersChanged(t *testing.T) {
 	must(t, err)
 	_, _, err = fs.Apply(plan)
 	must(t, err)
-	must(t, fs.write(plan[0].Knob, 0))
+	must(t, fs.Write(plan[0].Knob, 0))
 	if drift := fs.Verify(plan); len(drift) != 1 || drift[0].Have != 0 {
 		t.Errorf("drift %v", drift)
 	}

@@ -16,6 +16,7 @@ const servicePort = "4000"
 // A probe from the internet to the host's real address must not be answered
 // through the tunnel: that would join the two addresses (ValdikSS).
 func TestAProbeAtTheRealAddressIsNotAnsweredThroughTheTunnel(t *testing.T) {
+	t.Parallel()
 	splitQuiet := splitServer()
 	splitQuiet.Ping, splitQuiet.Restart = quietServer.Ping, quietServer.Restart
 	for _, c := range []struct {

@@ -26,6 +26,7 @@ func onLink(i lab.Injection) bool {
 }
 
 func TestInjectedRoutesLeadNowhere(t *testing.T) {
+	t.Parallel()
 	t.Run("guard off", func(t *testing.T) {
 		srv := openvpn.Server{}
 		s := newScene(t, "")

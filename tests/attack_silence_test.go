@@ -53,6 +53,7 @@ func attacks(targets ...netip.Addr) []attack {
 var quietServer = openvpn.Server{Ping: time.Minute, Restart: 5 * time.Minute}
 
 func TestTheTunnelAddressIsSilentTowardsTheLAN(t *testing.T) {
+	t.Parallel()
 	list := attacks(tunnelAddr, tunnelAddr6)
 	s := newScene(t, "")
 	s.serve(quietServer)
@@ -138,6 +139,7 @@ func (s *scene) answers(x attack, policy wire.Policy) (inClear, inside int) {
 // The same from an internet address that a router of the LAN forwards, and at
 // the host's own address: a scan finds nobody.
 func TestTheHostsOwnAddressIsSilentTowardsTheLAN(t *testing.T) {
+	t.Parallel()
 	list := attacks(site.Client, site.Client6)
 	s := newScene(t, "")
 	s.serve(quietServer)

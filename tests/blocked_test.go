@@ -116,6 +116,7 @@ func (l *listener) hears(fits func(told) bool) (found told, others []told) {
 }
 
 func TestBlockedTellsWhoTriedWhat(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	must(t, s.lab.EnableGuest(s.ctx))
 	s.must(0, "lock", "--endpoint", "203.0.113.10:1194/udp", "--owner", "0")
@@ -306,6 +307,7 @@ func TestBlockedInTextNamesRuleAndReason(t *testing.T) {
 
 // A kernel without nflog is sealed all the same, and says what it cannot.
 func TestKernelWithoutNFLogSealsAndCannotTell(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	without := s.refusing("nft.nflog:ENOENT")
@@ -339,6 +341,7 @@ func TestKernelWithoutNFLogSealsAndCannotTell(t *testing.T) {
 const floodPackets = 120_000
 
 func TestAFloodOfBlockedPacketsCostsTheListenerNoMemory(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	s.must(0, "lock")
 	l := s.follow("--json")

@@ -17,6 +17,7 @@ var coexistProbes = []string{"udp-public", "tcp-public", "icmp-public", "dns-udp
 // Each firewall's reload works while the host is sealed and while it is locked,
 // nothing leaves meanwhile, and vpnguard leaves its rules byte for byte.
 func TestReloadsOfFirewallsWorkBesideTheSealAndTheLock(t *testing.T) {
+	t.Parallel()
 	for _, f := range firewalls {
 		t.Run(f.name, func(t *testing.T) {
 			srv := openvpn.Server{}
@@ -170,6 +171,7 @@ func (s *scene) foreignMeaning() string {
 // A container at docker0, with the rules that Docker makes for it, has the
 // tunnel if docker0 is named, nothing if it is not, and the wire never.
 func TestContainersAtDocker0GetTheTunnelAndNeverTheWire(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{Ping: time.Minute, Restart: 5 * time.Minute} // carriers are counted
 	names := []string{"udp-public", "tcp-public", "icmp-public", "udp-server", "dns-udp-lan", "tcp-lan", "raw-ip"}
 	t.Run("guard off", func(t *testing.T) {

@@ -100,6 +100,7 @@ func TestDoctorNamesTheTableThatBreaksTheTunnel(t *testing.T) {
 
 // What doctor says of a ufw that filters output is enough to have the tunnel.
 func TestDoctorsAdviceForUfwOpensTheTunnelOnly(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{}
 	s := newScene(t, "")
 	s.serve(srv)
@@ -146,6 +147,7 @@ func TestDoctorLooksAtTheHostWhateverTheKernelLacks(t *testing.T) {
 }
 
 func TestDoctorKnowsTheHostsFirewalls(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		start func(*scene)
 		want  [][]string

@@ -27,6 +27,7 @@ func newHookFaultScene(t *testing.T) *faultScene {
 
 // A hook that is killed fails, so that OpenVPN gives up and its tunnel goes.
 func TestOpenVPNWhoseUpHookIsKilledLeavesTheHostUntouchedOrClosed(t *testing.T) {
+	t.Parallel()
 	s := newHookFaultScene(t)
 	for _, at := range []struct {
 		point  point
@@ -55,6 +56,7 @@ func TestOpenVPNWhoseUpHookIsKilledLeavesTheHostUntouchedOrClosed(t *testing.T) 
 }
 
 func TestOpenVPNWhoseDownHookIsKilledStaysClosedUntilTheRulesGo(t *testing.T) {
+	t.Parallel()
 	s := newHookFaultScene(t)
 	for _, at := range []struct {
 		point  point

@@ -9,6 +9,7 @@ import (
 // Each kill is followed by three ways on: `recover`, the same `up` again and
 // `down`, and `down` alone.
 func TestUpKilledAnywhereLeavesTheHostUntouchedOrClosed(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	points := s.learn(upByHand...)
@@ -52,6 +53,7 @@ func TestUpKilledAnywhereLeavesTheHostUntouchedOrClosed(t *testing.T) {
 }
 
 func TestUpdateKilledAnywhereStaysClosed(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	update := append(slices.Clone(upByHand), "--endpoint", "203.0.113.11:1194/udp")
@@ -76,6 +78,7 @@ func TestUpdateKilledAnywhereStaysClosed(t *testing.T) {
 }
 
 func TestDownKilledAnywhereIsClosedUntilTheRulesGo(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	s.must(0, upByHand...)
@@ -120,6 +123,7 @@ func TestDownKilledAnywhereIsClosedUntilTheRulesGo(t *testing.T) {
 
 // `recover` itself is driven from the worst place: half of the knobs turned.
 func TestRecoverKilledAnywhereIsClosedUntilTheRulesGo(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	half := point{"sysctl.write.after", 5}

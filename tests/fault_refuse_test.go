@@ -83,6 +83,7 @@ func (r refusal) check(t *testing.T, what, stderr string, code int) {
 }
 
 func TestUpThatIsRefusedNamesWhatAndLeavesTheHostAlone(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	for _, r := range refusals(s) {
 		stdout, stderr, code := r.run(upByHand...)
@@ -99,6 +100,7 @@ func TestUpThatIsRefusedNamesWhatAndLeavesTheHostAlone(t *testing.T) {
 }
 
 func TestChangeThatIsRefusedLeavesTheSealAsItWas(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	s.must(0, upByHand...)
@@ -121,6 +123,7 @@ func TestChangeThatIsRefusedLeavesTheSealAsItWas(t *testing.T) {
 }
 
 func TestDownThatIsRefusedStaysClosed(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	for _, r := range refusals(s) {
@@ -141,6 +144,7 @@ func TestDownThatIsRefusedStaysClosed(t *testing.T) {
 
 // An ordinary user may ask, and is told who may; nothing hangs, nothing changes.
 func TestOrdinaryUserIsNotPermitted(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	if s.user == 0 {
 		t.Skip("only root exists in this laboratory") // proved by newuidmap's absence: lab.SingleUID
@@ -204,6 +208,7 @@ func TestConfigurationMayGoWithoutTheEgressHook(t *testing.T) {
 
 // The client must not go on without the guard that it was told to start.
 func TestOpenVPNGivesUpWhereTheSealIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newHookFaultScene(t)
 	for _, fault := range []string{"nft.egress:EOPNOTSUPP", "nft.ct:ENOENT", "nft.commit:EPERM", "sysctl.write:EIO"} {
 		p := s.start(s.client("refuse:" + fault))

@@ -9,6 +9,7 @@ import (
 // A directory that the record cannot be kept in stops `up` before its first
 // effect, and `down` before it opens anything.
 func TestStateThatCannotBeWrittenChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, spoil, mend string
 		code              int

@@ -20,6 +20,7 @@ func knobsOf(s map[string]string) map[string]string {
 // Rules close; knobs only harden. One that may not be written is told, and is
 // no drift; the state that is said is the one that is measured.
 func TestKnobsThatMayNotBeWrittenAreToldAndDoNotStopTheSeal(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	for _, c := range []struct{ name, fault, before, after string }{
@@ -52,6 +53,7 @@ func TestKnobsThatMayNotBeWrittenAreToldAndDoNotStopTheSeal(t *testing.T) {
 }
 
 func TestKnobThatFailsBlocksAndSaysSo(t *testing.T) {
+	t.Parallel()
 	s := newFaultScene(t)
 	s.leaks()
 	_, stderr, code := s.run([]string{"VPNGUARD_FAULT=refuse:sysctl.write:EIO"}, upByHand...)

@@ -34,6 +34,7 @@ func (s *scene) guestTries(names []string, f func(uid int, p probe.Probe)) {
 }
 
 func TestAForwardedGuestGetsNoWayPastTheSeal(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{Ping: time.Minute, Restart: 5 * time.Minute} // carriers are counted
 	t.Run("guard off", func(t *testing.T) {
 		s := newScene(t, "")
@@ -120,6 +121,7 @@ var macvlanProbes = []string{
 }
 
 func TestAMacvlanChildGetsNoWayPastTheSeal(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{}
 	t.Run("guard off", func(t *testing.T) {
 		s := newScene(t, "")

@@ -43,6 +43,8 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"rules/lower/x.go", use(module+"rules", ""), ""},
 		{"guard/x.go", use(module+"state", ""), ""},
 
+		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
+
 		{"guard/x.go", use("github.com/alecthomas/kong", ""), "only cmd knows kong"},
 		{"cmd/vpnguard/x.go", use("github.com/alecthomas/kong", ""), ""},
 		{"guard/x.go", use(nftables, ""), "only nft and rules/lower know the netfilter library"},
@@ -55,14 +57,24 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"tunnel/engine/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"tunnel/engine/x.go", use(module+"tunnel/key", ""), ""},
 
+		{"tunnel/uapi/x.go", use("os", "func f() { os.Open(\"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("os", "var _ = os.ErrPermission"), ""},
+		{"tunnel/uapi/x.go", use("net", "func f() { net.Listen(\"unix\", \"\") }"), "the tunnel's protocol server touches no file"},
+		{"tunnel/uapi/x.go", use("net", "var _ net.Listener"), ""},
+
 		{"guard/x.go", use("os", "func f() { os.Exit(1) }"), "libraries do not exit"},
 		{"guard/x.go", "package p\nimport o \"os\"\nvar f = o.Exit", "libraries do not exit"},
 		{"guard/x.go", use("os", "func f() { os.Getpid() }"), ""},
 		{"cmd/vpnguard/x.go", use("os", "func f() { os.Exit(1) }"), ""},
-		{"guard/x.go", use("os/exec", "var _ = exec.Command(\"id\")"), "programs are run by tests only, and ourselves by one file"},
-		{"cmd/vpnguard/x.go", use("os/exec", "var _ = exec.CommandContext"), "programs are run by tests only, and ourselves by one file"},
+		{"guard/x.go", use("os/exec", "var _ = exec.Command(\"id\")"), "programs are run by tests only, ourselves by one file, and resolvconf by one"},
+		{"cmd/vpnguard/x.go", use("os/exec", "var _ = exec.CommandContext"), "programs are run by tests only, ourselves by one file, and resolvconf by one"},
 		{"lab/x.go", use("os/exec", "var _ = exec.Command(\"id\")"), ""},
 		{"cmd/vpnguard/detach.go", use("os/exec", "var _ = exec.Command(\"id\")"), ""},
+		{"dns/command.go", use("os/exec", "var _ = exec.Command(\"id\")"), ""},
+		{"dns/x.go", use("os/exec", "var _ = exec.Command(\"id\")"), "programs are run by tests only, ourselves by one file, and resolvconf by one"},
+		{"dns/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
+		{"guard/x.go", use("github.com/godbus/dbus/v5", ""), "only dns knows the bus"},
+		{"dns/x.go", use("github.com/godbus/dbus/v5", ""), ""},
 		{"guard/x_test.go", use("os/exec", "var _ = exec.Command(\"id\")"), ""},
 
 		{"link/x.go", use(xnetlink, "var _, _ = netlink.LinkList()"), "routing netlink goes by a handle"},

@@ -106,7 +106,7 @@ var laws = []law{
 			"endpoint": {"endpoint"},
 			"rules":    {"rules", "endpoint"}, "hook": {"hook", "endpoint"}, "config": {"config", "endpoint"},
 		}
-		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel"} {
+		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel", "confine"} {
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
 		allowed["blocked"] = []string{"blocked"}
@@ -122,12 +122,25 @@ var laws = []law{
 	}},
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
+	{"only dns knows the bus", onlyImportedBelow("github.com/godbus/dbus", "dns", "tests")},
 	{"wireguard-go is for tests only", func(s source, report func(string, ...any)) {
 		for _, p := range s.imports {
 			if within(p, "golang.zx2c4.com/wireguard") && !s.test() {
 				report("imports %s", p)
 			}
 		}
+	}},
+	{"the tunnel's protocol server touches no file", func(s source, report func(string, ...any)) {
+		s.used("os", func(name string, call bool) {
+			if call && !s.test() && s.below("tunnel/uapi") {
+				report("calls os.%s", name)
+			}
+		})
+		s.used("net", func(name string, call bool) {
+			if call && (strings.HasPrefix(name, "Dial") || strings.HasPrefix(name, "Listen")) && !s.test() && s.below("tunnel/uapi") {
+				report("uses net.%s", name)
+			}
+		})
 	}},
 	{"libraries do not exit", func(s source, report func(string, ...any)) {
 		s.used("os", func(name string, _ bool) {
@@ -136,9 +149,9 @@ var laws = []law{
 			}
 		})
 	}},
-	{"programs are run by tests only, and ourselves by one file", func(s source, report func(string, ...any)) {
+	{"programs are run by tests only, ourselves by one file, and resolvconf by one", func(s source, report func(string, ...any)) {
 		s.used("os/exec", func(name string, _ bool) {
-			if strings.HasPrefix(name, "Command") && !s.test() && !s.below("lab", "tests") && s.path != "cmd/vpnguard/detach.go" {
+			if strings.HasPrefix(name, "Command") && !s.test() && !s.below("lab", "tests") && s.path != "cmd/vpnguard/detach.go" && s.path != "dns/command.go" {
 				report("uses exec.%s", name)
 			}
 		})
@@ -223,7 +236,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "tunnel", "tunnel/engine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

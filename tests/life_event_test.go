@@ -180,7 +180,8 @@ func (l *life) send() {
 	to := func(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, probe.EchoPort) }
 	l.stream("IPv4", probe.Stream{To: to(site.Public)})
 	l.stream("IPv6", probe.Stream{To: to(site.Public6)})
-	if l.event.kept {
+	// Without its tunnel a sealed host refuses by its routes, but not these.
+	if l.event.kept || l.guarded {
 		bound := l.event.bound
 		if !bound.IsValid() {
 			bound = to(site.Public)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestHookNeedsLittleMemory(t *testing.T) {
+	t.Parallel()
 	for endpoints, most := range map[int]int64{
 		1: 20 << 10,
 		// More than the hook (1024) and the configuration (256) take.

@@ -39,6 +39,7 @@ func (l *life) owns(uid uint32) {
 var whereby = map[string][]string{"down": {"down", "--dev", "tun0"}, "recover": {"recover"}}
 
 func TestClientWithoutPrivilegesReconnectsAndCannotOpen(t *testing.T) {
+	t.Parallel()
 	for name, open := range whereby {
 		t.Run(name, func(t *testing.T) {
 			e := dropping(t)
@@ -95,6 +96,7 @@ func (l *life) orphaned() {
 // The server gives another address: OpenVPN makes its tunnel anew and calls
 // `up` as nobody, who may not seal it.
 func TestSecondUpWithoutPrivilegesFailsClosed(t *testing.T) {
+	t.Parallel()
 	e := dropping(t)
 	e.happens = func(l *life) {
 		l.killServer(0)

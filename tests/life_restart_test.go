@@ -21,6 +21,7 @@ var keeps = []struct {
 }
 
 func TestSignalledClientComesBackThroughTheSeal(t *testing.T) {
+	t.Parallel()
 	for _, keep := range keeps {
 		for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP} {
 			t.Run(keep.name+"/"+map[syscall.Signal]string{syscall.SIGUSR1: "SIGUSR1", syscall.SIGHUP: "SIGHUP"}[sig], func(t *testing.T) {
@@ -50,6 +51,7 @@ func TestSignalledClientComesBackThroughTheSeal(t *testing.T) {
 }
 
 func TestClientOfALostServerComesBackThroughTheSeal(t *testing.T) {
+	t.Parallel()
 	for _, keep := range keeps {
 		t.Run(keep.name, func(t *testing.T) {
 			e := event{server: openvpn.Server{Restart: 3 * time.Second}, client: keep.client, kept: keep.client.PersistTun}

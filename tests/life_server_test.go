@@ -67,6 +67,7 @@ func (l *life) halt() {
 }
 
 func TestServerThatEndsTheClientDoesNotOpenTheHost(t *testing.T) {
+	t.Parallel()
 	for _, end := range serverEnds {
 		t.Run(end.cause, func(t *testing.T) {
 			e := end.event
@@ -89,6 +90,7 @@ func TestServerThatEndsTheClientDoesNotOpenTheHost(t *testing.T) {
 
 // Whoever trusts the server can let its stop count as the user's own.
 func TestServerThatEndsTheClientOpensTheHostIfConfigured(t *testing.T) {
+	t.Parallel()
 	for _, end := range serverEnds {
 		t.Run(end.cause, func(t *testing.T) {
 			e := end.event

@@ -11,6 +11,7 @@ import (
 // Between the end of the tunnel and the end of the rules nothing may leave;
 // the test holds the state's lock to make that time long.
 func TestUserStopOpensTheHostOnlyWhenTheHookSaysSo(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		signal syscall.Signal // zero: SIGTERM
 		client openvpn.Client

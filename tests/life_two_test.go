@@ -49,6 +49,7 @@ func (l *life) stop(p *openvpn.Process) {
 // The routes of the client that stays lead into its tunnel, so that only
 // programs that choose the wire leak without a guard.
 func TestStoppingOneOfTwoFullClientsKeepsTheHostSealed(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"tun0 stops first", "tun1 stops first"} {
 		t.Run(name, func(t *testing.T) {
 			e := both(openvpn.Server{})
@@ -80,6 +81,7 @@ func TestStoppingOneOfTwoFullClientsKeepsTheHostSealed(t *testing.T) {
 
 // One client takes everything, the other one network; what is left decides.
 func TestStoppingOneOfAFullAndASplitClientLeavesTheOther(t *testing.T) {
+	t.Parallel()
 	for name, full := range map[string]bool{"full stops first": true, "split stops first": false} {
 		t.Run(name, func(t *testing.T) {
 			e := both(openvpn.Server{Split: true, IPv4Only: true, Push: []string{"route 1.1.1.1 255.255.255.255"}}, everyHook...)

@@ -21,6 +21,7 @@ var everyHook = []string{
 }
 
 func TestClientWithEveryHookWiredComesBackAndStops(t *testing.T) {
+	t.Parallel()
 	for name, client := range map[string]openvpn.Client{
 		"as root":   {},
 		"as nobody": {User: "nobody", PersistTun: true},
@@ -67,6 +68,7 @@ func split(s openvpn.Server) openvpn.Server {
 
 // At `up` nobody knows whether the default route follows.
 func TestProfileIsFullUntilTheRoutesAreKnown(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		server openvpn.Server
 		hooks  []string

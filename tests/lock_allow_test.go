@@ -245,6 +245,7 @@ var lanNames = append(slices.Clone(nameProbes), "dns-udp-lan-v6", "dns-tcp-lan-v
 
 // The LAN's hosts are reached and reach the host; nobody is asked for names.
 func TestTheLANIsReachableBehindTheLockButNotItsNames(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	s.job(s.lab.Client, "prompt", "8022")
 	// Only never-public ranges are the LAN: one of IPv6 beside the laboratory's.

@@ -47,6 +47,7 @@ func (s *scene) state(want string) {
 }
 
 func TestLockClosesWithoutASessionAndUnlockRestores(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	before := s.snapshot()
 	s.shown(lockProbes)
@@ -64,6 +65,7 @@ func TestLockClosesWithoutASessionAndUnlockRestores(t *testing.T) {
 }
 
 func TestClientConnectsThroughTheLockAndStoppingItDoesNotOpen(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	srv := openvpn.Server{}
 	s.serve(srv)
@@ -86,6 +88,7 @@ func TestClientConnectsThroughTheLockAndStoppingItDoesNotOpen(t *testing.T) {
 }
 
 func TestTrialUndoesItselfUnlessConfirmed(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	before := s.snapshot()
 	s.shown(lockProbes[:2])
@@ -180,6 +183,7 @@ func (s *scene) until(what string, ok func() bool) {
 
 // At boot, and for each new interface, the lock comes back if there is one.
 func TestLockThatIsNotKeptIsNotMadeByTheBootUnit(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	before := s.snapshot()
 	_, stderr := s.must(0, "lock", "--kept")

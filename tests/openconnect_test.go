@@ -61,6 +61,7 @@ func (s *scene) ciscoPolicy(srv openconnect.Server) wire.Policy {
 // The user's stop looks like the server's, so that by itself it opens only where
 // the configuration trusts the server.
 func TestOpenConnectWiredByInstallIsSealedAndRestored(t *testing.T) {
+	t.Parallel()
 	for name, srv := range map[string]openconnect.Server{
 		"tls and dtls": {}, "tls alone": {NoUDP: true}, "another port": {Port: 4443}, "over IPv6": {Address: site.Server6},
 	} {
@@ -108,6 +109,7 @@ func asOpenVPN(srv openconnect.Server) openvpn.Server {
 }
 
 func TestNoProbeGetsPastTheSealOfOpenConnect(t *testing.T) {
+	t.Parallel()
 	srv := openconnect.Server{}
 	like := asOpenVPN(srv)
 	t.Run("guard off", func(t *testing.T) {
@@ -227,6 +229,7 @@ func (o *outage) gateway(script string) {
 }
 
 func TestOpenConnectStaysClosedWhileItReconnects(t *testing.T) {
+	t.Parallel()
 	for _, wired := range []bool{false, true} {
 		t.Run(fmt.Sprintf("guard %v", wired), func(t *testing.T) {
 			o := newOutage(t, wired)
@@ -264,6 +267,7 @@ func TestOpenConnectStaysClosedWhileItReconnects(t *testing.T) {
 // The client gives up and says `disconnect`, as at a stop: its script sets the
 // old routes, and without the guard everything goes in clear.
 func TestOpenConnectThatGivesUpDoesNotOpen(t *testing.T) {
+	t.Parallel()
 	for _, wired := range []bool{false, true} {
 		t.Run(fmt.Sprintf("guard %v", wired), func(t *testing.T) {
 			o := newOutage(t, wired, "--reconnect-timeout", "4")
@@ -293,6 +297,7 @@ func TestOpenConnectThatGivesUpDoesNotOpen(t *testing.T) {
 // The server takes its leave, and the client ends as it would at the user's
 // stop.
 func TestServerThatEndsOpenConnectDoesNotOpen(t *testing.T) {
+	t.Parallel()
 	for _, wired := range []bool{false, true} {
 		t.Run(fmt.Sprintf("guard %v", wired), func(t *testing.T) {
 			o := newOutage(t, wired)
@@ -321,6 +326,7 @@ func TestServerThatEndsOpenConnectDoesNotOpen(t *testing.T) {
 // A hook that cannot seal ends vpnc-script: the tunnel gets neither address nor
 // routes, so that nobody takes it for a sealed one.
 func TestOpenConnectThatCannotBeSealedIsNotConfigured(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	srv := openconnect.Server{}
 	s.serveCisco(srv)

@@ -37,6 +37,7 @@ var oldFlows = []oldFlow{
 const badSource = "bad source address from client"
 
 func TestFlowsFromBeforeTheSealEnd(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{Extra: []string{"verb 4"}}
 	t.Run("guard off", func(t *testing.T) {
 		s := newScene(t, "")
@@ -148,6 +149,7 @@ func (s *scene) refused(f oldFlow, open *lab.Flow) (nonces []string) {
 }
 
 func TestNoSubflowJoinsPastTheSeal(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{}
 	for _, sealed := range []bool{false, true} {
 		s := newScene(t, "")

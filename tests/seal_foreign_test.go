@@ -80,6 +80,7 @@ var foreignProbes = []string{
 }
 
 func TestForeignTablesNeitherLoosenTheSealNorAreTouched(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{}
 	t.Run("guard off", func(t *testing.T) {
 		s := newScene(t, "")

@@ -70,6 +70,7 @@ func (x try) own(srv openvpn.Server) bool {
 }
 
 func TestNoProbeGetsPastTheSeal(t *testing.T) {
+	t.Parallel()
 	for _, tr := range transports {
 		names := essential
 		if tr.name == "udp4" {

@@ -20,6 +20,7 @@ var lanProbes = []string{"udp-lan", "tcp-lan", "icmp-lan"}
 // A LAN that the user allows still hears no names, and inside the tunnel only
 // the session's own resolver is asked.
 func TestNamesAreAskedOfTheSessionsResolverOnly(t *testing.T) {
+	t.Parallel()
 	srv := openvpn.Server{Push: []string{"dhcp-option DNS 1.1.1.1"}}
 	resolver, other := netip.AddrPortFrom(site.PublicTwo, probe.DNSPort), []string{"dns-udp-public", "dns-tcp-public", "dns-udp-public-v6", "dns-tcp-public-v6"}
 	for _, sealed := range []bool{false, true} {

@@ -27,6 +27,7 @@ var carrierProbes = []struct {
 }{{"udp-carrier-port", true}, {"tcp-carrier-port", false}, {"udp-server", false}, {"icmp-server", false}}
 
 func TestOnlyTheDedicatedOwnerMayUseTheHole(t *testing.T) {
+	t.Parallel()
 	if lab.SingleUID() {
 		t.Skip("not tested: that root and an ordinary user are refused at the endpoint of a client with a uid of its own, and that this uid is not; only root exists in this laboratory")
 	}
@@ -124,6 +125,7 @@ func (s *scene) openvpnBy(name string, c openvpn.Client, by ...string) {
 }
 
 func TestOnlyTheCgroupMayUseTheHole(t *testing.T) {
+	t.Parallel()
 	group, path := newCgroup(t)
 	srv := openvpn.Server{}
 	s := newScene(t, "")

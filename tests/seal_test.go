@@ -8,6 +8,7 @@ import (
 )
 
 func TestSealedTunnelWorksAndStopRestores(t *testing.T) {
+	t.Parallel()
 	for name, srv := range map[string]openvpn.Server{
 		"udp4": {}, "tcp4": {Proto: "tcp"}, "udp6": {Address: site.Server6}, "tcp6": {Proto: "tcp", Address: site.Server6},
 	} {

@@ -19,6 +19,7 @@ import (
 // Link upkeep leaves by packet sockets too, as DHCP clients use them; what only
 // resembles it does not.
 func TestLinkUpkeepPassesTheSealInItsExactFormOnly(t *testing.T) {
+	t.Parallel()
 	for _, sealed := range []bool{false, true} {
 		s := newScene(t, "")
 		srv := openvpn.Server{}
@@ -99,6 +100,7 @@ func TestDHCPBySocketsPassesTheSealInItsExactFormOnly(t *testing.T) {
 
 // A real client renews its lease and takes a new one behind the seal.
 func TestALeaseIsRenewedBehindTheSeal(t *testing.T) {
+	t.Parallel()
 	for _, srv := range []openvpn.Server{{}, {Address: site.Server6}} {
 		s := newScene(t, "")
 		s.serve(srv)

@@ -43,6 +43,7 @@ var belonging = []struct {
 var atServer = []string{"udp-server", "tcp-server", "icmp-server", "icmp-raw-server", "udp-carrier-port", "tcp-carrier-port", "bind-device-udp-server"}
 
 func TestSplitKeepsItsPrefixesInTheTunnelAndTheRestInClear(t *testing.T) {
+	t.Parallel()
 	srv := splitServer()
 	t.Run("guard off", func(t *testing.T) {
 		s := newScene(t, "")
@@ -157,6 +158,7 @@ func (s *scene) splitIsTight(srv openvpn.Server, when string) {
 
 // The LAN's resolver is refused exactly if the session brought its own.
 func TestSplitRefusesTheLANsResolverIfTheSessionHasOne(t *testing.T) {
+	t.Parallel()
 	asks := []string{"dns-udp-lan", "dns-tcp-lan", "dot-tcp-lan", "dot-udp-lan", "dns-udp-lan-v6", "dns-tcp-lan-v6"}
 	for _, c := range []struct {
 		name     string
@@ -196,6 +198,7 @@ func (s *scene) resolves(at netip.AddrPort) {
 }
 
 func TestSplitHidesTheTunnelAddressFromTheLAN(t *testing.T) {
+	t.Parallel()
 	srv := splitServer()
 	srv.Ping, srv.Restart = quietServer.Ping, quietServer.Restart
 	list := slices.DeleteFunc(attacks(tunnelAddr, tunnelAddr6), func(x attack) bool { return x.harmless })
@@ -223,6 +226,7 @@ func TestSplitHidesTheTunnelAddressFromTheLAN(t *testing.T) {
 // A guest is led by the same routes past the output chain, and a macvlan child
 // past all but the wire's own.
 func TestSplitKeepsGuestsOutOfItsPrefixesOnTheWire(t *testing.T) {
+	t.Parallel()
 	srv := splitServer()
 	inside := []string{"udp-public", "tcp-public", "icmp-public", "udp-public-v6", "tcp-public-v6", "raw-ip"}
 	server := []string{"udp-server", "tcp-server", "icmp-server", "udp-carrier-port", "tcp-carrier-port"}

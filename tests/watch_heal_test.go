@@ -92,6 +92,7 @@ func (s *scene) streaming(f func()) (tried uint64, left int) {
 }
 
 func TestGuardianHealsSharedTablesAndNamesWhoChangedThem(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	before := s.snapshot()
 	// The control: without a guardian some of these let the stream out. The
@@ -127,6 +128,7 @@ func TestGuardianHealsSharedTablesAndNamesWhoChangedThem(t *testing.T) {
 }
 
 func TestGuardianKeepsAMeddledHostClosed(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	s.must(0, "lock")
 	g := s.watch()

@@ -106,6 +106,7 @@ func TestStrangersAreRefusedByTheGuardian(t *testing.T) {
 
 // Whatever comes in at the socket, the guardian goes on.
 func TestGuardianSurvivesHostileCalls(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	s.must(0, "lock")
 	g := s.watch()

@@ -16,6 +16,7 @@ import (
 // What was blocked, by whom and for which reason: to a person, to a follower
 // and to a collector of metrics.
 func TestGuardianTellsWhatItBlocks(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	s.must(0, "lock")
 	socket := s.lab.Dir + "/metrics"

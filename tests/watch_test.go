@@ -110,6 +110,7 @@ func (s *scene) guardian() guardianView {
 }
 
 func TestGuardianOwnsTheTablesAndASecondOneRefuses(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	before := s.snapshot()
 	s.must(0, "lock", "--endpoint", "203.0.113.10:1194/udp")

@@ -48,7 +48,7 @@ func (v *visit) oneStream() {
 		}
 	}
 	for name, way := range map[string][2]*place{"TCP 1 stream, Gbit/s": {v.p, v.q}, "TCP 1 stream back, Gbit/s": {v.q, v.p}} {
-		w := newWatch()
+		w := newVigil()
 		gigabytes, seconds := transfer(way[0], way[1], 1, second)
 		v.s.add(name, v.who, 8*gigabytes/seconds, w.foreign())
 	}

@@ -32,12 +32,26 @@ type Config struct {
 	Private    key.Private
 	ListenPort uint16 // 0: any
 	FwMark     uint32 // of what goes out by the wire; 0: none
-	MTU        int    // of the TUN device; 0: [engine.DefaultMTU]
-	Peers      []engine.PeerConfig
+	// MTU of the TUN device; 0: what all peers' paths take, [engine.DefaultMTU]
+	// until that is known. A given one is the most: less is used where a path
+	// takes less.
+	MTU int
+	// SetMTU gives the TUN device another MTU, for which a process without
+	// privileges asks somebody else; nil: [tun.SetMTU], which needs
+	// CAP_NET_ADMIN. It is called by one goroutine at a time, and not after
+	// Close has returned. What it fails with is in [Status].
+	SetMTU func(mtu int) error
+	Peers  []engine.PeerConfig
 	// Without is what is not to be used although the kernel has it.
 	Without Without
 	// Random is the source of keys; nil: the system's.
 	Random io.Reader
+	// TUN and UDP were opened by somebody with more rights; nil: New opens them.
+	// The device closes them, on an error too.
+	TUN *tun.Device
+	UDP *udp.Socket
+	// Completed is told of each handshake; see [engine.Config].
+	Completed func(key.Public)
 }
 
 // Without names parts of the data path that can be done without. The zero value
@@ -48,6 +62,21 @@ type Without struct {
 	TUNUDP     bool
 	UDPSegment bool
 	UDPGather  bool
+	Probes     bool // of the paths' MTU, whose peers then get Config.MTU at most
+}
+
+func (w Without) tun() tun.Offload {
+	return tun.Offload{Header: !w.TUNHeader, TCP: !w.TUNTCP, UDP: !w.TUNUDP}
+}
+
+func (w Without) udp() udp.Offload {
+	return udp.Offload{Segment: !w.UDPSegment && !segmentBroken(), Gather: !w.UDPGather}
+}
+
+// Socket opens the socket of a device that is made later, when whoever makes it
+// has lost the right to set a firewall mark.
+func Socket(port uint16, mark uint32) (*udp.Socket, error) {
+	return udp.Listen(port, mark, Without{}.udp())
 }
 
 // Features tells which parts of the data path are in use.
@@ -63,6 +92,7 @@ type Status struct {
 	ListenPort uint16
 	FwMark     uint32
 	MTU        int
+	MTUFault   string // why the TUN device does not have it; empty: it does
 	Features   Features
 	Peers      []engine.PeerStatus // by public key
 	Drops      Drops
@@ -75,6 +105,7 @@ type Drops struct {
 	Unstaged uint64 // from the host, to a peer without keys and endpoint
 	Undone   uint64 // runs that the TUN device did not take
 	Broken   uint64 // malformed packets of the TUN device
+	TooBig   uint64 // longer than the path takes, which their senders were told
 	// Unanswered are strangers who got no cookie, because answers to other
 	// strangers still waited to be sent.
 	Unanswered uint64
@@ -85,9 +116,7 @@ var ErrClosed = errors.New("the tunnel's device is closed")
 
 // Device is a running tunnel.
 type Device struct {
-	p    *pump
-	port uint16
-	mark uint32
+	p *pump
 
 	mu   sync.Mutex
 	jobs []func()
@@ -100,12 +129,13 @@ type Device struct {
 // an error nothing is left.
 func New(c Config) (_ *Device, err error) {
 	p := newPump()
+	p.tun, p.udp = c.TUN, c.UDP
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Random: c.Random})
+	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Probe: !c.Without.Probes, Random: c.Random, Completed: c.Completed})
 	if err != nil {
 		return nil, err
 	}
@@ -115,23 +145,31 @@ func New(c Config) (_ *Device, err error) {
 			return nil, err
 		}
 	}
-	wantUDP := udp.Offload{Segment: !c.Without.UDPSegment && !segmentBroken(), Gather: !c.Without.UDPGather}
-	if p.udp, err = udp.Listen(c.ListenPort, c.FwMark, wantUDP); err != nil {
+	if p.udp == nil {
+		if p.udp, err = udp.Listen(c.ListenPort, c.FwMark, c.Without.udp()); err != nil {
+			return nil, err
+		}
+	}
+	if p.port, err = p.udp.Port(); err != nil {
 		return nil, err
 	}
-	port, err := p.udp.Port()
-	if err != nil {
-		return nil, err
-	}
-	wantTUN := tun.Offload{Header: !c.Without.TUNHeader, TCP: !c.Without.TUNTCP, UDP: !c.Without.TUNUDP}
-	if p.tun, err = tun.Open(c.Name, wantTUN); err != nil {
-		return nil, err
+	p.wanted, p.mark = c.ListenPort, c.FwMark
+	if p.tun == nil {
+		if p.tun, err = tun.Open(c.Name, c.Without.tun()); err != nil {
+			return nil, err
+		}
 	}
 	p.merger.TCP, p.merger.UDP = p.tun.Has().TCP, p.tun.Has().UDP
 	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("make an event descriptor: %w", err)
 	}
-	d := &Device{p: p, port: port, mark: c.FwMark, done: make(chan struct{})}
+	if c.SetMTU == nil {
+		name := p.tun.Name()
+		c.SetMTU = func(mtu int) error { return tun.SetMTU(name, mtu) }
+	}
+	p.keeper = newKeeper(c.SetMTU)
+	p.mtu.Store(int64(p.engine.MTU()))
+	d := &Device{p: p, done: make(chan struct{})}
 	p.todo = d.take
 	go func() {
 		d.err = p.run()
@@ -144,8 +182,8 @@ func New(c Config) (_ *Device, err error) {
 // Name is the TUN device's name.
 func (d *Device) Name() string { return d.p.tun.Name() }
 
-// MTU is the TUN device's.
-func (d *Device) MTU() int { return d.p.engine.MTU() }
+// MTU is what the TUN device's is to be. It changes with the peers' paths.
+func (d *Device) MTU() int { return int(d.p.mtu.Load()) }
 
 // Done is closed when the tunnel has ended: by Close, or by itself when its
 // TUN device is gone. [Device.Close] then tells why.
@@ -170,6 +208,11 @@ func (d *Device) SetPeer(c engine.PeerConfig) error {
 	return err
 }
 
+// Handshake asks a peer for keys now; see [engine.Engine.Begin].
+func (d *Device) Handshake(k key.Public) error {
+	return d.do(func() { d.p.engine.Begin(d.p.now, k) })
+}
+
 // RemovePeer forgets a peer.
 func (d *Device) RemovePeer(k key.Public) error {
 	return d.do(func() { d.p.engine.RemovePeer(k) })
@@ -177,15 +220,25 @@ func (d *Device) RemovePeer(k key.Public) error {
 
 // Status tells how the tunnel is.
 func (d *Device) Status() (Status, error) {
-	st := Status{ListenPort: d.port, FwMark: d.mark}
-	err := d.do(func() {
-		st.Name, st.Public, st.MTU = d.p.tun.Name(), d.p.engine.Public(), d.p.engine.MTU()
-		st.Features = Features{d.p.tun.Has(), d.p.udp.Has()}
-		st.Features.TUN.TCP, st.Features.TUN.UDP = d.p.merger.TCP, d.p.merger.UDP
-		st.Peers, st.Drops = d.p.engine.Peers(), d.p.drops
-	})
-	slices.SortFunc(st.Peers, func(a, b engine.PeerStatus) int { return cmp.Compare(a.Public.String(), b.Public.String()) })
+	var st Status
+	err := d.do(func() { st = d.p.status() })
+	st.sort()
 	return st, err
+}
+
+// status is all that is told of the pump.
+func (p *pump) status() Status {
+	st := Status{Name: p.tun.Name(), Public: p.engine.Public(), ListenPort: p.port, FwMark: p.mark, MTU: p.engine.MTU(), Peers: p.engine.Peers(), Drops: p.drops}
+	if fault := p.keeper.fault.Load(); fault != nil {
+		st.MTUFault = *fault
+	}
+	st.Features = Features{p.tun.Has(), p.udp.Has()}
+	st.Features.TUN.TCP, st.Features.TUN.UDP = p.merger.TCP, p.merger.UDP
+	return st
+}
+
+func (s *Status) sort() {
+	slices.SortFunc(s.Peers, func(a, b engine.PeerStatus) int { return cmp.Compare(a.Public.String(), b.Public.String()) })
 }
 
 // do runs f on the pump's thread, between packets, and waits for it.

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/tunnel/crypt"
 	"github.com/vpnguard/vpnguard/tunnel/engine"
+	"github.com/vpnguard/vpnguard/tunnel/fit"
 	"github.com/vpnguard/vpnguard/tunnel/gso"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
@@ -33,6 +35,9 @@ type pump struct {
 	udp    *udp.Socket
 	engine *engine.Engine
 	merger gso.Merger
+	wanted uint16          // port that was asked for; 0: any
+	port   uint16          // port of the socket
+	mark   uint32          // firewall mark of the socket
 	wake   int             // an event descriptor that ends the waiting
 	todo   func() []func() // what others want done
 	stop   bool
@@ -43,7 +48,15 @@ type pump struct {
 	heads   []byte // of the segments of what was read
 	arrived []byte // from the wire
 	scratch []byte // one packet
+	cuts    []byte // heads of what did not fit
+	piece   []byte // of a packet, or an answer to it
 	batch   batch
+
+	keeper   *keeper
+	mtu      atomic.Int64 // that the TUN device is to have
+	rescuing bool
+	// fragments numbers IPv6 packets that were divided; it begins anywhere.
+	fragments uint32
 
 	rung   atomic.Bool // there are jobs
 	wakeMu sync.Mutex  // against ringing a descriptor that is closed
@@ -54,6 +67,8 @@ type pump struct {
 type batch struct {
 	buf    []byte
 	to     netip.AddrPort
+	peer   *engine.Peer
+	key    *crypt.Key
 	size   int
 	used   int
 	count  int
@@ -64,16 +79,21 @@ func newPump() *pump {
 	p := &pump{
 		wake: -1,
 		read: make([]byte, tun.Buffer), heads: make([]byte, gso.HeadsSize),
-		arrived: make([]byte, udp.Buffer), scratch: make([]byte, 0, 1<<16),
+		arrived: make([]byte, udp.Buffer), scratch: make([]byte, 0, 1<<16), piece: make([]byte, 0, 1<<16), cuts: make([]byte, gso.HeadsSize),
 		batch: batch{buf: make([]byte, 2*udp.MaxBytes)},
 	}
 	p.merger.Write = p.deliver
+	p.fragments = rand.Uint32()
 	return p
 }
 
 func (p *pump) close() {
 	p.wakeMu.Lock()
 	defer p.wakeMu.Unlock()
+	if p.keeper != nil {
+		p.keeper.close()
+		p.keeper = nil
+	}
 	if p.engine != nil {
 		p.engine.Close()
 	}
@@ -120,6 +140,10 @@ func (p *pump) run() error {
 		if next, ok := p.engine.Next(); ok && next <= p.now {
 			p.engine.Tick(p.now)
 		}
+		if p.udp.Troubled() || fds[1].Revents&unix.POLLERR != 0 {
+			fds[1].Revents = 0
+			p.troubles()
+		}
 		if p.rung.Swap(false) {
 			for _, job := range p.todo() {
 				job()
@@ -128,9 +152,14 @@ func (p *pump) run() error {
 				return nil
 			}
 		}
+		if mtu := p.engine.MTU(); int64(mtu) != p.mtu.Load() {
+			p.mtu.Store(int64(mtu))
+			p.keeper.change(mtu)
+		}
 		if out || in {
 			continue
 		}
+		fds[1].Fd = int32(p.udp.FD()) // which a job may have changed
 		if _, err := unix.Poll(fds, p.wait()); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for packets: %w", err)
 		}
@@ -178,25 +207,36 @@ func (p *pump) take(buf []byte) {
 			return
 		}
 	}
-	if s.Head+min(s.Size, len(s.Buf)-s.Head) > p.engine.MTU() {
-		p.drops.Broken++
-		return
-	}
 	peer, err := p.engine.Route(s.Buf)
 	if err != nil {
 		p.drops.NoPeer++
 		return
 	}
-	if s.Count == 1 {
-		p.single(peer, s)
+	limit := p.engine.Limit(peer)
+	if s.Head+min(s.Size, len(s.Buf)-s.Head) > limit {
+		p.squeeze(peer, s, limit)
 		return
 	}
-	p.flush()
-	size := crypt.Padded(s.Head+s.Size, p.engine.MTU()) + noise.TransportSize
+	if s.Count > 1 {
+		p.flush()
+		p.segments(peer, s, limit)
+		return
+	}
+	packet := s.Buf
+	if s.Head > 0 { // a super-packet of one segment
+		packet = s.Copy(p.scratch, 0)
+	}
+	fit.Clamp(packet, limit)
+	p.single(peer, packet, limit)
+}
+
+// segments sends a super-packet, of which no packet is longer than limit.
+func (p *pump) segments(peer *engine.Peer, s gso.Segments, limit int) {
+	size := crypt.Padded(s.Head+s.Size, limit) + noise.TransportSize
 	most := max(1, min(udp.MaxSegments, udp.MaxBytes/size))
 	for i := 0; i < s.Count; i += most {
 		n := min(most, s.Count-i)
-		last := crypt.Padded(s.Head+len(s.Body(i+n-1)), p.engine.MTU()) + noise.TransportSize
+		last := crypt.Padded(s.Head+len(s.Body(i+n-1)), limit) + noise.TransportSize
 		g, ok := p.engine.Reserve(p.now, peer, n, (n-1)*size+last)
 		if !ok {
 			p.stage(peer, s, i)
@@ -207,34 +247,36 @@ func (p *pump) take(buf []byte) {
 		}
 		g.Key.Seal(p.batch.buf, size, noise.HeaderSize, crypt.Run{
 			Buf:   s.Buf[i*s.Size : min(s.Head+(i+n)*s.Size, len(s.Buf))],
-			Heads: s.Heads[i*s.Head : (i+n)*s.Head], Head: s.Head, Size: s.Size, Limit: p.engine.MTU(),
+			Heads: s.Heads[i*s.Head : (i+n)*s.Head], Head: s.Head, Size: s.Size, Limit: limit,
 		}, g.First)
-		p.send(g.To, p.batch.buf[:(n-1)*size+last], size)
+		if out := p.batch.buf[:(n-1)*size+last]; !p.send(g.To, out, size) {
+			p.rescue(peer, g.Key, out, size)
+			if now := p.engine.Limit(peer); now < limit {
+				p.rest(peer, s, i+n, now)
+				return
+			}
+		}
 	}
 }
 
-// single adds one packet to the batch.
-func (p *pump) single(peer *engine.Peer, s gso.Segments) {
-	packet := s.Buf
-	if s.Head > 0 { // a super-packet of one segment
-		packet = s.Copy(p.scratch, 0)
-	}
-	size := crypt.Padded(len(packet), p.engine.MTU()) + noise.TransportSize
+// single adds one packet, which is not longer than limit, to the batch.
+func (p *pump) single(peer *engine.Peer, packet []byte, limit int) {
+	size := crypt.Padded(len(packet), limit) + noise.TransportSize
 	g, ok := p.engine.Reserve(p.now, peer, 1, size)
 	if !ok {
-		p.stage(peer, s, 0)
+		p.stage(peer, gso.Segments{Buf: packet, Size: len(packet), Count: 1}, 0)
 		return
 	}
 	b := &p.batch
-	if b.count > 0 && (b.closed || b.to != g.To || size > b.size || b.count == udp.MaxSegments || b.used+size > udp.MaxBytes) {
+	if b.count > 0 && (b.closed || b.to != g.To || b.key != g.Key || size > b.size || b.count == udp.MaxSegments || b.used+size > udp.MaxBytes) {
 		p.flush()
 	}
 	if b.count == 0 {
-		b.to, b.size = g.To, size
+		b.to, b.size, b.peer, b.key = g.To, size, peer, g.Key
 	}
 	at := b.buf[b.used:]
 	noise.PutHeader(at, g.Remote, g.First)
-	g.Key.Seal(at, 0, noise.HeaderSize, crypt.Run{Buf: packet, Size: len(packet), Limit: p.engine.MTU()}, g.First)
+	g.Key.Seal(at, 0, noise.HeaderSize, crypt.Run{Buf: packet, Size: len(packet), Limit: limit}, g.First)
 	b.count++
 	b.used += size
 	b.closed = size < b.size
@@ -257,23 +299,11 @@ func (p *pump) flush() {
 	if b.count == 0 {
 		return
 	}
-	p.send(b.to, b.buf[:b.used], b.size)
-	b.used, b.count, b.closed = 0, 0, false
-}
-
-func (p *pump) send(to netip.AddrPort, buf []byte, size int) {
-	if err := p.udp.Send(to, buf, size); err != nil {
-		p.drops.Unsent++
+	to, out, size, peer, key := b.to, b.buf[:b.used], b.size, b.peer, b.key
+	*b = batch{buf: b.buf}
+	if !p.send(to, out, size) {
+		p.rescue(peer, key, out, size)
 	}
-}
-
-// control sends what the engine has to say by itself.
-func (p *pump) control(to netip.AddrPort, datagram []byte) {
-	if noise.Kind(datagram) == noise.TypeCookie && p.udp.Crowded() {
-		p.drops.Unanswered++
-		return
-	}
-	p.send(to, datagram, len(datagram))
 }
 
 // inward takes what the socket has, and reports whether there may be more.

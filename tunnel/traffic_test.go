@@ -21,7 +21,7 @@ import (
 
 // trafficOrder is what a process that makes or takes traffic is told.
 type trafficOrder struct {
-	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast: TCP one way; count, shoot: UDP by many; echo: ICMP
+	Kind  string // listen, dial: TCP both ways; sink, source: UDP; drain, blast, watch, pour: TCP one way; count, shoot: UDP by many; echo: ICMP
 	Addr  netip.AddrPort
 	From  netip.AddrPort
 	Bytes int64
@@ -44,7 +44,7 @@ func runTraffic() error {
 		return err
 	}
 	f := map[string]func(trafficOrder) (result, error){
-		"listen": listen, "dial": dial, "sink": sink, "source": source, "drain": drain, "blast": blast, "count": count, "shoot": shoot, "echo": echo,
+		"listen": listen, "dial": dial, "sink": sink, "source": source, "drain": drain, "blast": blast, "count": count, "shoot": shoot, "echo": echo, "watch": watch, "pour": pour,
 	}[o.Kind]
 	if f == nil {
 		return fmt.Errorf("no traffic %q", o.Kind)

@@ -16,7 +16,7 @@ var wrappers = []string{"sh", "dash", "bash", "busybox", "run-parts", "vpnc-scri
 const maxAncestors = 6
 
 // callers are the processes that called, the nearest first.
-func callers() []owner.Process {
+func callers() []owner.Relative {
 	list, err := owner.Ancestors(os.Getpid(), maxAncestors, "")
 	if err != nil {
 		return nil

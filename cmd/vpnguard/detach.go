@@ -4,10 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/confine"
+	"github.com/vpnguard/vpnguard/tunnel/keeper"
 )
 
 // detach starts the process that ends a trial, in a session of its own, so that
@@ -53,4 +60,112 @@ func detached() error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// Descriptors of the processes that this program starts of itself.
+const (
+	fdReady   = 3 // of a supervisor: closed when it has told all, or ended
+	fdControl = 3 // of an engine
+	fdTUN     = 4
+	fdUAPI    = 5
+)
+
+// background runs this program again with args, as a supervisor in a session of
+// its own, and returns when it says that all is well or has ended. What it prints
+// until then is printed here, and code is how it ended: 0 while it runs.
+func background(args []string) (code int, err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer ready.Close()
+	cmd := exec.Command(exe, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{tell}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	_ = tell.Close()
+	if err != nil {
+		return 0, err
+	}
+	if n, err := ready.Read(make([]byte, 1)); n == 1 {
+		return 0, nil
+	} else if !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if err == nil || errors.As(err, &exit) {
+		return max(cmd.ProcessState.ExitCode(), exitFailed), nil
+	}
+	return 0, err
+}
+
+// startEngine starts the process that moves a tunnel's packets, as another user
+// and with the two capabilities that it needs before it gives all of them up: to
+// mark its socket, and to empty its bounding set. uapi may be nil. It ends with
+// the thread that calls this.
+func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writer) (keeper.Child, error) {
+	runtime.LockOSThread()
+	if err := confine.Bound(unix.CAP_NET_ADMIN, unix.CAP_SETPCAP); err != nil {
+		return keeper.Child{}, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return keeper.Child{}, fmt.Errorf("open a socket pair: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "control")
+	defer theirs.Close()
+	device, err := unix.FcntlInt(uintptr(tunFD), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(pair[0])
+		return keeper.Child{}, fmt.Errorf("copy the device's descriptor: %w", err)
+	}
+	tun := os.NewFile(uintptr(device), "tun")
+	defer tun.Close()
+	// By this link, for the user may not be able to reach the program's directory.
+	cmd := exec.Command("/proc/self/exe", "tunnel", "engine")
+	cmd.Args[0] = "vpnguard"
+	cmd.Dir = "/"
+	cmd.Env = []string{}
+	cmd.Stderr = log
+	cmd.ExtraFiles = []*os.File{theirs, tun}
+	if uapi != nil {
+		file, err := uapi.File()
+		if err != nil {
+			_ = unix.Close(pair[0])
+			return keeper.Child{}, fmt.Errorf("copy the descriptor of the socket of wg: %w", err)
+		}
+		defer file.Close()
+		cmd.ExtraFiles, cmd.Args = append(cmd.ExtraFiles, file), append(cmd.Args, "--uapi")
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid: true, Pdeathsig: syscall.SIGKILL,
+		Credential:  &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: !mayChangeGroups()},
+		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SETPCAP},
+	}
+	if err := cmd.Start(); err != nil {
+		_ = unix.Close(pair[0])
+		return keeper.Child{}, err
+	}
+	if err := unix.SetNonblock(pair[0], true); err != nil {
+		return keeper.Child{}, err
+	}
+	return keeper.Child{
+		PID: cmd.Process.Pid, Control: os.NewFile(uintptr(pair[0]), "control"),
+		Kill: func() { _ = cmd.Process.Kill() }, Wait: cmd.Wait,
+	}, nil
+}
+
+// mayChangeGroups is false in a user namespace that an ordinary user made: its
+// processes keep their groups.
+func mayChangeGroups() bool {
+	text, err := os.ReadFile("/proc/self/setgroups")
+	return err != nil || string(text) != "deny\n"
 }

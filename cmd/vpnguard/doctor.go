@@ -7,9 +7,14 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/confine"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/survey"
 	"github.com/vpnguard/vpnguard/tunnel"
 )
@@ -24,6 +29,7 @@ type doctorJSON struct {
 	Kernel   string           `json:"kernel"`
 	Features []featureJSON    `json:"features"` // empty: the kernel could not be asked
 	Findings []survey.Finding `json:"findings"`
+	Names    string           `json:"names"` // who owns the resolver configuration, as a configuration says it
 }
 
 type featureJSON struct {
@@ -43,7 +49,16 @@ func (c *doctorCommand) Run(w *world) error {
 	out := doctorJSON{Version: 1, Kernel: kernel(), Features: []featureJSON{}}
 	features, verdict := probe()
 	out.Features = append(out.Features, features...)
+	if len(features) > 0 {
+		out.Features = append(out.Features, w.probeSteering())
+		out.Features = append(out.Features, confinement()...)
+	}
 	host := w.survey()
+	owner, err := dns.System{}.Detect("")
+	if err != nil {
+		host.Unread = append(host.Unread, survey.Unread{What: "who owns the resolver configuration", Err: err})
+	}
+	out.Names = string(owner)
 	if len(features) > 0 {
 		parts, err := tunnelParts()
 		if err != nil {
@@ -62,6 +77,18 @@ func (c *doctorCommand) Run(w *world) error {
 	}
 	w.doctorText(out)
 	return verdict
+}
+
+// confinement is what can be taken away from the own tunnel's engine.
+func confinement() (all []featureJSON) {
+	for _, p := range confine.Probe() {
+		f := featureJSON{Name: p.Name + " around the tunnel's engine", OK: p.Err == nil, Optional: true, Since: p.Since, Module: "built in"}
+		if p.Err != nil {
+			f.Problem = p.Err.Error()
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // probe asks the kernel for its features. Without an answer there are none,
@@ -106,10 +133,31 @@ func tunnelParts() (out []featureJSON, err error) {
 	return out, err
 }
 
+// probeSteering asks for what leads into the tunnel what is not a carrier's; the
+// rules hold without it.
+func (w *world) probeSteering() featureJSON {
+	f := featureJSON{Name: "routing rules by uid and port, to steer", Optional: true, Since: "4.17", Module: "CONFIG_IP_MULTIPLE_TABLES"}
+	conf, err := w.configuration()
+	if err != nil {
+		conf = config.Default()
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err == nil {
+		err = errors.Join(route.Kernel{Handle: h}.Usable(conf.SteerTable), h.Close())
+	}
+	if f.OK = err == nil; !f.OK {
+		f.Problem = err.Error() + "; see steer_table"
+	}
+	return f
+}
+
 func (w *world) doctorText(out doctorJSON) {
 	fmt.Fprintf(w.stdout, "kernel %s\n", out.Kernel)
 	for _, f := range out.Features {
 		fmt.Fprintf(w.stdout, "%-7s %s (since Linux %s, %s) %s\n", featureWord(f), f.Name, f.Since, f.Module, f.Problem)
+	}
+	if out.Names != "" {
+		fmt.Fprintf(w.stdout, "names   a session's resolvers will be set in %s, which keeps the host's\n", dns.Owner(out.Names))
 	}
 	for _, f := range out.Findings {
 		fmt.Fprintf(w.stdout, "%-7s %s: %s\n%8sdo: %s\n", f.Severity, f.ID, printable(f.What), "", printable(f.Do))

@@ -31,6 +31,11 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// exitStatus is an error that was told already, by the process that had it.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 // fail prints an error with its hint and says how to exit.
 func (w *world) fail(err error) int {
 	code, hint := classify(err)

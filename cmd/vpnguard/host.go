@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/sysctl"
 )
@@ -35,7 +38,7 @@ func (w *world) host() (*host, func(), error) {
 	if err != nil {
 		return nil, nil, &guard.StateError{Err: err, State: "nothing was changed"}
 	}
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		_ = filter.Close()
 		return nil, nil, &guard.StateError{Err: fmt.Errorf("open route socket: %w", err), State: "nothing was changed"}
@@ -50,13 +53,18 @@ func (w *world) host() (*host, func(), error) {
 		NetNS:    netns,
 		Filter:   filter,
 		Knobs:    knobs{sysctl.FS{}},
+		Routing:  route.Kernel{Handle: h},
 		Journal:  state.New(w.stateDir),
 		Kept:     state.New(w.keptDir),
 		Links:    links{h},
 		Clients:  clients{},
 		Resolver: net.DefaultResolver,
-		Now:      time.Now,
-		Uptime:   uptime,
+		Names:    dns.System{},
+
+		NamesJournal: namesJournal{state.New(filepath.Join(w.keptDir, "names")), w.keptDir},
+
+		Now:    time.Now,
+		Uptime: uptime,
 	}
 	return &host{g, filter, guardian.Client{Socket: guardian.SocketPath(w.guardianDir()), NetNS: netns}}, func() {
 		h.Close()
@@ -143,6 +151,19 @@ func networkNamespace() (uint64, error) {
 		return 0, fmt.Errorf("find the own network namespace: %w", err)
 	}
 	return st.Ino, nil
+}
+
+// namesJournal makes the directory that its own is in.
+type namesJournal struct {
+	*state.Store
+	parent string
+}
+
+func (j namesJournal) Lock(ctx context.Context) error {
+	if err := os.MkdirAll(j.parent, 0o755); err != nil {
+		return err
+	}
+	return j.Store.Lock(ctx)
 }
 
 type knobs struct{ sysctl.FS }

@@ -29,15 +29,25 @@ func TestManualNamesEveryCommandAndFlag(t *testing.T) {
 		if !strings.Contains(page, "vpnguard "+node.Name+"\n") {
 			t.Errorf("the manual has no synopsis of %q", node.Name)
 		}
-		for _, f := range node.Flags {
-			if f.Name == "help" {
-				continue
+		_ = kong.Visit(node, func(v kong.Visitable, next kong.Next) error {
+			n, ok := v.(*kong.Node)
+			if !ok || n.Hidden {
+				return nil
 			}
-			known["--"+f.Name] = true
-			if !strings.Contains(page, "--"+f.Name) {
-				t.Errorf("the manual does not name --%s of %q", f.Name, node.Name)
+			if !strings.Contains(page, n.Name) {
+				t.Errorf("the manual does not name %q", n.FullPath())
 			}
-		}
+			for _, f := range n.Flags {
+				if f.Name == "help" || f.Hidden {
+					continue
+				}
+				known["--"+f.Name] = true
+				if !strings.Contains(page, "--"+f.Name) {
+					t.Errorf("the manual does not name --%s of %q", f.Name, n.FullPath())
+				}
+			}
+			return next(nil)
+		})
 	}
 	if commandsSeen < 10 {
 		t.Errorf("only %d commands were looked at", commandsSeen)

@@ -29,6 +29,12 @@ func (w *world) dryRun(res guard.Result) {
 	for _, k := range res.Knobs {
 		fmt.Fprintf(w.stdout, "# sysctl %s\n", k)
 	}
+	for _, n := range res.Names {
+		fmt.Fprintf(w.stdout, "# resolvers %s\n", n)
+	}
+	for _, r := range res.Routing {
+		fmt.Fprintf(w.stdout, "# %s\n", r)
+	}
 	fmt.Fprint(w.stdout, res.Text)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -16,7 +17,8 @@ type world struct {
 	stateDir       string
 	keptDir        string // of the lock, on a disk that outlives a boot
 	configFile     string
-	journal        bool // whether stderr is the journal's
+	journal        bool   // whether stderr is the journal's
+	root           string // stands for / in the names of tunnels' files; empty: /
 }
 
 // commands are the whole command line.
@@ -77,6 +79,10 @@ func run(ctx context.Context, w world) (code int) {
 	}
 	call.BindTo(ctx, (*context.Context)(nil))
 	if err := call.Run(&w); err != nil {
+		var told exitStatus
+		if errors.As(err, &told) {
+			return int(told)
+		}
 		return w.fail(err)
 	}
 	return exitDone

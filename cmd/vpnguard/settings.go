@@ -34,6 +34,9 @@ func (w *world) configuration() (config.Config, error) {
 
 func settings(c config.Config) guard.Settings {
 	s := guard.Settings{LAN: c.LAN, NoFence: c.Fence == config.FenceOff}
+	if c.Steer == config.SteerAuto {
+		s.Table = c.SteerTable
+	}
 	for _, a := range c.AllowIn {
 		s.AllowIn = append(s.AllowIn, rules.Service{Proto: a.Proto, First: a.First, Last: a.Last})
 	}

@@ -32,6 +32,14 @@ type statusJSON struct {
 	Sessions []sessionJSON `json:"sessions"`
 	Guardian guardianJSON  `json:"guardian"`
 	Counters []counterJSON `json:"counters"`
+	Names    namesJSON     `json:"names"`
+}
+
+// namesJSON is who keeps the host's resolver configuration as it was set.
+type namesJSON struct {
+	SetBy   string       `json:"set_by"` // resolved, networkmanager, resolvconf, file; empty: nobody was told
+	Servers []netip.Addr `json:"servers"`
+	Left    string       `json:"left,omitempty"` // why nobody was told: off, client
 }
 
 type sessionJSON struct {
@@ -135,6 +143,7 @@ func describe(st guard.Status) statusJSON {
 			Owner: describeOwner(s.Owner), DNS: nonNil(s.DNS), PID: s.PID, Up: s.Up, Since: s.Since,
 		})
 	}
+	out.Names = namesJSON{string(st.Names.Owner), nonNil(st.Names.Servers), string(st.Names.Left)}
 	for _, n := range st.Counters {
 		out.Counters = append(out.Counters, counterJSON(n))
 	}
@@ -170,7 +179,7 @@ func (w *world) statusText(st guard.Status, watch guardian.Info) {
 		fmt.Fprintf(w.stdout, "endpoints %s\n", endpointsText(s.Endpoints))
 		fmt.Fprintf(w.stdout, "owner     %s\n", ownerText(s.Owner))
 		if len(s.DNS) > 0 {
-			fmt.Fprintf(w.stdout, "dns       %s\n", strings.Trim(fmt.Sprint(s.DNS), "[]"))
+			fmt.Fprintf(w.stdout, "dns       %s, %s\n", strings.Trim(fmt.Sprint(s.DNS), "[]"), namesText(st.Names, s.Naming))
 		}
 	}
 	if blocked := blockedPackets(st.Counters); st.State != guard.Open {

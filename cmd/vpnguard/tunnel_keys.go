@@ -9,6 +9,13 @@ import (
 )
 
 type tunnelCommand struct {
+	Up     tunnelUpCommand     `cmd:"" help:"Seal the host around a tunnel and bring it up."`
+	Down   tunnelDownCommand   `cmd:"" help:"End a tunnel and give the host back."`
+	Engine engineCommand       `cmd:"" hidden:""`
+	Show   tunnelShowCommand   `cmd:"" help:"Show the tunnels of this host, their peers and how they are."`
+	Import tunnelImportCommand `cmd:"" help:"Check a configuration of wg-quick and put it in place."`
+	Peers  tunnelPeersCommand  `cmd:"" help:"Add, remove and list the peers of a server."`
+
 	Genkey genkeyCommand `cmd:"" help:"Print a new private key."`
 	Pubkey pubkeyCommand `cmd:"" help:"Read a private key on standard input, print its public key."`
 	Genpsk genpskCommand `cmd:"" help:"Print a new preshared key."`

@@ -24,6 +24,7 @@ type upCommand struct {
 	DNS      []netip.Addr      `name:"dns" help:"Resolver inside the tunnel; may be given several times." placeholder:"ADDR" sep:"none"`
 	Domain   []string          `help:"Domain that the resolvers know; may be given several times." placeholder:"NAME" sep:"none"`
 	Profile  []config.Profile  `help:"full: all traffic belongs in the tunnel; split: only some; auto: full until the client proves split." placeholder:"auto|full|split" sep:"none"`
+	Steer    *config.Steer     `help:"auto: routing leads into the tunnel what is not a carrier's; off: routes stay as the client made them." placeholder:"auto|off"`
 	Client   string            `help:"Name of the client, for the record." placeholder:"NAME"`
 	DryRun   bool              `help:"Print what would be done and change nothing."`
 	Args     []string          `arg:"" optional:"" passthrough:"" name:"arg" help:"What a client adds to its hook; read together with its environment."`
@@ -105,6 +106,10 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
 		Settings: settings(conf), Bootstrap: conf.BootstrapDNS, ResolveTimeout: conf.ResolveTimeout,
 	}
+	if c.Steer != nil {
+		conf.Steer = *c.Steer
+		r.Settings = settings(conf)
+	}
 	if !byHand {
 		r.PID = clientPID(call)
 	}
@@ -129,12 +134,8 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 			return r, &usageError{fmt.Errorf("resolver %q: %w", a, err), ""}
 		}
 	}
-	for _, d := range firstNonEmpty(c.Domain, nil, conf.Domains) {
-		name, err := endpoint.ParseName(strings.TrimPrefix(d, "~"))
-		if err != nil {
-			return r, &usageError{fmt.Errorf("domain %q: %w", d, err), ""}
-		}
-		r.Domains = append(r.Domains, name)
+	if err := names(&r, call, conf, firstNonEmpty(c.Domain, nil, conf.Domains), len(c.DNS) == 0); err != nil {
+		return r, err
 	}
 	if len(c.Endpoint) > 0 {
 		r.Names = c.Endpoint

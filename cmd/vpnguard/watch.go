@@ -46,4 +46,7 @@ func (c *watchCommand) Run(ctx context.Context, w *world) error {
 // processes looks processes up by /proc.
 type processes struct{}
 
-func (processes) Parent(pid int) (start uint64, parent int, err error) { return owner.Parent(pid) }
+func (processes) Parent(pid int) (start uint64, parent int, err error) {
+	p, err := owner.Find(pid, "")
+	return p.StartTime, p.Parent, err
+}

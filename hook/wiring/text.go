@@ -50,7 +50,10 @@ func openvpn(exe string) Wiring {
 // OpenVPNLines are the lines of a client's configuration; more adds the hooks
 // of which the configuration has none yet.
 func OpenVPNLines(up, down, exe string, more bool) string {
-	text := fmt.Sprintf("script-security 2\nup %q\ndown %q\n", up, down)
+	// Without the last line OpenVPN (2.6 does) drops what others send to its
+	// server's address through the tunnel; the routing sees to it that its own
+	// packets never come back to it.
+	text := fmt.Sprintf("script-security 2\nup %q\ndown %q\nallow-recursive-routing\n", up, down)
 	if more {
 		text += fmt.Sprintf("ipchange %q\nroute-up %q\n", exe+" up", exe+" up")
 	}

@@ -23,7 +23,7 @@ import (
 // carries the number is written. Frames and canaries pass the same queues, one for each
 // processor, and the same socket, so a canary cannot overtake a frame.
 func Tap(name string, requests io.Reader, out io.Writer) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open a netlink socket: %w", err)
 	}

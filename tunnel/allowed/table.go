@@ -105,22 +105,31 @@ func lookup[V comparable](n *node[V], addr bits128) (found V, ok bool) {
 	return found, ok
 }
 
+// Any6 reports whether there is a prefix of IPv6.
+func (t *Table[V]) Any6() bool { return t.v6 != nil }
+
 // Held calls f for each prefix of value.
 func (t *Table[V]) Held(value V, f func(netip.Prefix)) {
-	walk(t.v4, func(n *node[V]) {
-		if n.value == value {
-			var b [4]byte
-			binary.BigEndian.PutUint32(b[:], uint32(n.prefix.hi>>32))
-			f(netip.PrefixFrom(netip.AddrFrom4(b), n.length).Masked())
+	t.All(func(prefix netip.Prefix, holder V) {
+		if holder == value {
+			f(prefix)
 		}
 	})
+}
+
+// All calls f for each prefix and its holder: first IPv4, then IPv6, each in
+// the order of addresses, a prefix before those inside it.
+func (t *Table[V]) All(f func(prefix netip.Prefix, holder V)) {
+	walk(t.v4, func(n *node[V]) {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(n.prefix.hi>>32))
+		f(netip.PrefixFrom(netip.AddrFrom4(b), n.length).Masked(), n.value)
+	})
 	walk(t.v6, func(n *node[V]) {
-		if n.value == value {
-			var b [16]byte
-			binary.BigEndian.PutUint64(b[:], n.prefix.hi)
-			binary.BigEndian.PutUint64(b[8:], n.prefix.lo)
-			f(netip.PrefixFrom(netip.AddrFrom16(b), n.length).Masked())
-		}
+		var b [16]byte
+		binary.BigEndian.PutUint64(b[:], n.prefix.hi)
+		binary.BigEndian.PutUint64(b[8:], n.prefix.lo)
+		f(netip.PrefixFrom(netip.AddrFrom16(b), n.length).Masked(), n.value)
 	})
 }
 
@@ -147,10 +156,13 @@ func without[V comparable](n *node[V], value V) *node[V] {
 		return nil
 	}
 	n.child[0], n.child[1] = without(n.child[0], value), without(n.child[1], value)
-	if n.held && n.value == value {
-		var none V
-		n.held, n.value = false, none
-	}
+	n.leave(value)
+	return n.needed()
+}
+
+// needed is what stands in n's place: n itself, unless it is neither a prefix
+// nor a parting.
+func (n *node[V]) needed() *node[V] {
 	switch {
 	case n.held || n.child[0] != nil && n.child[1] != nil:
 		return n
@@ -158,4 +170,36 @@ func without[V comparable](n *node[V], value V) *node[V] {
 		return n.child[0]
 	}
 	return n.child[1]
+}
+
+// leave takes n's prefix away from value.
+func (n *node[V]) leave(value V) {
+	if n.held && n.value == value {
+		var none V
+		n.held, n.value = false, none
+	}
+}
+
+// Delete takes one prefix, which must be valid, out if it is value's.
+func (t *Table[V]) Delete(prefix netip.Prefix, value V) {
+	prefix = prefix.Masked()
+	raw := prefix.Addr().AsSlice()
+	if prefix.Addr().Is4() {
+		t.v4 = cut(t.v4, from4(raw), prefix.Bits(), value)
+	} else {
+		t.v6 = cut(t.v6, from16(raw), prefix.Bits(), value)
+	}
+}
+
+func cut[V comparable](n *node[V], prefix bits128, length int, value V) *node[V] {
+	if n == nil || n.length > length || n.prefix.common(prefix) < n.length {
+		return n
+	}
+	if n.length == length {
+		n.leave(value)
+	} else {
+		at := &n.child[prefix.bit(n.length)]
+		*at = cut(*at, prefix, length, value)
+	}
+	return n.needed()
 }

@@ -53,14 +53,26 @@ func TestTableAgreesWithAList(t *testing.T) {
 			a := addr()
 			p := netip.PrefixFrom(a, rng.IntN(a.BitLen()+1)).Masked()
 			v := rng.IntN(6)
-			if rng.IntN(10) == 0 {
+			switch rng.IntN(10) {
+			case 0:
 				table.Remove(v)
 				for q, w := range list {
 					if w == v {
 						delete(list, q)
 					}
 				}
-			} else {
+			case 1, 2, 3:
+				for q := range list { // one that is there, in half of the cases
+					if rng.IntN(2) == 0 {
+						p = q
+					}
+					break
+				}
+				table.Delete(p, v)
+				if w, ok := list[p]; ok && w == v {
+					delete(list, p)
+				}
+			default:
 				table.Insert(p, v)
 				list[p] = v
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/vpnguard/vpnguard/tunnel/allowed"
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // Config is what an engine needs.
@@ -28,14 +29,22 @@ type Config struct {
 	// keepalive, or a packet that waited for a handshake. It must not keep it.
 	Send func(to netip.AddrPort, datagram []byte)
 	// MTU is the largest inner packet; padding never goes beyond it. 0: 1420,
-	// which fits 1500 bytes on either family.
+	// which fits 1500 bytes on either family, and as much as the path takes if
+	// Probe finds out.
 	MTU int
+	// Probe asks each peer's path how large packets may be; see package pmtu.
+	// Peers that do not know of it are asked a little and believed to take MTU
+	// until [Engine.TooBig].
+	Probe bool
 	// Random is the source of keys and indices; nil: the system's.
 	Random io.Reader
 	// Wall tells the time of day for the timestamps of initiations; nil: the
 	// system's. All other times are given with each call, by a clock that
 	// never goes back and goes on during suspend.
 	Wall func() time.Time
+	// Completed is told of each handshake that both ends completed; nil: nobody
+	// is. It must not block nor call the engine.
+	Completed func(key.Public)
 	// Quiet is how many handshake messages a second are answered without a
 	// cookie; 0: 200, which cost about one hundredth of a processor.
 	Quiet int
@@ -59,9 +68,11 @@ type Engine struct {
 	wakes   wakes
 	staged  int // bytes that wait for a handshake, of all peers
 	out     []byte
+	content []byte // of a probe
 	run     run
-	random  [128]byte // for jitter
-	stock   []byte    // what is left of it
+	chance  [2]byte // of a jitter
+	auto    bool    // no MTU was given
+	mtu     int     // for all peers
 }
 
 // target is whom an index of ours is for: a session, or a handshake that we
@@ -79,8 +90,11 @@ func New(c Config) (*Engine, error) {
 	if c.Send == nil {
 		return nil, errors.New("start the tunnel's engine: nowhere to send to")
 	}
-	if c.MTU == 0 {
+	most := c.MTU
+	auto := c.MTU == 0
+	if auto {
 		c.MTU = DefaultMTU
+		most = pmtu.Ceiling
 	}
 	if c.MTU < 576 || c.MTU > MaxMTU {
 		return nil, fmt.Errorf("start the tunnel's engine: MTU %d is not from 576 to %d", c.MTU, MaxMTU)
@@ -102,7 +116,8 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		config: c, local: local, checker: noise.NewChecker(local.Public(), c.Random),
 		peers: map[key.Public]*Peer{}, indices: map[uint32]target{},
-		out: make([]byte, noise.HeaderSize+c.MTU+noise.TagSize+16),
+		out:     make([]byte, noise.HeaderSize+most+noise.TagSize+16),
+		content: make([]byte, most), auto: auto, mtu: c.MTU,
 	}
 	e.gate.quiet = c.Quiet
 	return e, nil
@@ -110,9 +125,6 @@ func New(c Config) (*Engine, error) {
 
 // Public returns our public key.
 func (e *Engine) Public() key.Public { return e.local.Public() }
-
-// MTU returns the largest inner packet.
-func (e *Engine) MTU() int { return e.config.MTU }
 
 // Close forgets every key. e is of no use afterwards.
 func (e *Engine) Close() {
@@ -139,16 +151,10 @@ func (e *Engine) newIndex(t target) (uint32, error) {
 }
 
 // jitter keeps two ends from retrying at the same moment for ever (6.1): up to
-// a third of a second. Without randomness there is none. Each answer to data
-// sets a timer with it, so randomness is taken in stock.
+// a third of a second. Without randomness there is none.
 func (e *Engine) jitter() time.Duration {
-	if len(e.stock) == 0 {
-		if _, err := io.ReadFull(e.config.Random, e.random[:]); err != nil {
-			return 0
-		}
-		e.stock = e.random[:]
+	if _, err := io.ReadFull(e.config.Random, e.chance[:]); err != nil {
+		return 0
 	}
-	r := binary.LittleEndian.Uint16(e.stock)
-	e.stock = e.stock[2:]
-	return time.Duration(r) * (time.Second / 3) / 65536
+	return time.Duration(binary.LittleEndian.Uint16(e.chance[:])) * (time.Second / 3) / 65536
 }

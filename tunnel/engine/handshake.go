@@ -2,8 +2,10 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
 )
 
@@ -34,6 +36,17 @@ func (p *Peer) initiate(now time.Duration, retry bool) {
 	p.stamper.Stamp(msg[:], now)
 	p.sent(now, false)
 	p.send(msg[:])
+	if !retry && !p.finished.IsZero() {
+		return
+	}
+	// Where it is, is not known: it answers the first of these that arrives, for
+	// the others are replays to it, and is where its answer came from.
+	for _, to := range p.pinned {
+		if to != p.endpoint {
+			p.tx += uint64(len(msg))
+			p.e.config.Send(to, msg[:])
+		}
+	}
 }
 
 // send hands a datagram to the peer's endpoint over.
@@ -76,7 +89,7 @@ func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[no
 		return
 	}
 	p.greatest, p.answered = stamp, now
-	p.meet(from)
+	p.meet(now, from)
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	// The index is that of the session to come, so it is taken first.
@@ -133,7 +146,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 		p.previous = p.current
 	}
 	p.current = s
-	p.meet(from)
+	p.meet(now, from)
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	p.arm(erase, now+eraseAfter)
@@ -142,6 +155,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 	if !p.flush(now) {
 		p.sendKeepalive(now)
 	}
+	p.began(now)
 }
 
 // complete notes that a handshake was completed by both, and ends one of ours
@@ -151,12 +165,34 @@ func (p *Peer) complete() {
 	p.attempts = 0
 	p.disarm(retransmit)
 	p.finished = p.e.config.Wall()
+	if p.e.config.Completed != nil {
+		p.e.config.Completed(p.public)
+	}
 }
 
-// meet notes where an authentic message came from: there the peer is now.
-func (p *Peer) meet(from netip.AddrPort) {
-	if p.endpoint != from {
-		p.endpoint = from
+// Begin asks a peer for keys without having anything to send.
+func (e *Engine) Begin(now time.Duration, k key.Public) {
+	if p := e.peers[k]; p != nil {
+		p.initiate(now, false)
+	}
+}
+
+// meet notes where an authentic message came from: there the peer is now, if it
+// may be there.
+func (p *Peer) meet(now time.Duration, from netip.AddrPort) {
+	if len(p.pinned) == 0 || slices.Contains(p.pinned, from) {
+		p.move(now, from)
+	}
+}
+
+// move gives the peer an address. Another port of the same one is the same path.
+func (p *Peer) move(now time.Duration, to netip.AddrPort) {
+	if p.endpoint == to {
+		return
+	}
+	other := p.endpoint.Addr() != to.Addr()
+	if p.endpoint = to; other {
+		p.moved(now)
 	}
 }
 

@@ -3,12 +3,13 @@ package engine
 import (
 	"container/heap"
 	"errors"
-	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // PeerConfig is what the user says of a peer.
@@ -20,6 +21,10 @@ type PeerConfig struct {
 	Allowed  []netip.Prefix
 	// Keepalive is the interval of persistent keepalives; 0: none.
 	Keepalive time.Duration
+	// Pinned are the only addresses that the peer may have; none: it is wherever
+	// it proves to be. Before it answered, and when it does not answer, all of
+	// them are asked at once.
+	Pinned []netip.AddrPort
 }
 
 // Peer is one peer of an engine.
@@ -30,6 +35,7 @@ type Peer struct {
 	remote   *noise.Remote
 	stamper  *noise.Stamper
 	endpoint netip.AddrPort
+	pinned   []netip.AddrPort
 	interval time.Duration
 
 	handshake      *noise.Initiator // that we began; nil: none
@@ -49,6 +55,9 @@ type Peer struct {
 	wake    time.Duration
 	place   int // in the heap
 
+	path  pmtu.Search
+	limit int // largest inner packet
+
 	staged   [][]byte
 	finished time.Time // wall time of the last handshake
 	rx, tx   uint64
@@ -66,6 +75,11 @@ type PeerStatus struct {
 	// RxBytes and TxBytes count authentic datagrams with their headers, and
 	// handshakes.
 	RxBytes, TxBytes uint64
+	// MTU is the largest inner packet that the path takes, as far as known.
+	MTU int
+	// Probed says that the peer answers probes, and Proved that a packet of MTU
+	// has arrived there.
+	Probed, Proved bool
 }
 
 // longAgo lies before every time that a clock gives, by more than any limit.
@@ -78,41 +92,14 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 	if c.Public == e.Public() {
 		return errors.New("add a peer: its public key is our own")
 	}
-	for _, a := range c.Allowed {
-		if !a.IsValid() || a.Addr().Is4In6() {
-			return fmt.Errorf("add peer %q: %q is no prefix", c.Public, a)
-		}
-	}
-	remote, err := e.local.NewRemote(c.Public, c.Preshared)
-	if err != nil {
-		return fmt.Errorf("add a peer: %w", err)
-	}
-	p := e.peers[c.Public]
-	if p == nil {
-		p = &Peer{e: e, public: c.Public, stamper: noise.NewStamper(c.Public), initiated: longAgo, answered: longAgo, wake: never}
-		for t := range p.at {
-			p.at[t] = never
-		}
-		e.peers[c.Public] = p
-		heap.Push(&e.wakes, p)
-	} else {
-		// One that is under way has the old preshared key; its timer, which
-		// goes on, begins another.
-		p.dropHandshake()
-	}
-	p.remote, p.shared, p.interval = remote, !c.Preshared.IsZero(), c.Keepalive
+	change := PeerChange{Public: c.Public, Preshared: &c.Preshared, Keepalive: &c.Keepalive, Pinned: &c.Pinned, ReplaceAllowed: true}
 	if c.Endpoint.IsValid() {
-		p.endpoint = unmap(c.Endpoint)
+		change.Endpoint = &c.Endpoint
 	}
-	e.routes.Remove(p)
 	for _, a := range c.Allowed {
-		e.routes.Insert(a, p)
+		change.Allowed = append(change.Allowed, AllowedChange{Prefix: a})
 	}
-	p.disarm(persistent)
-	if p.interval > 0 {
-		p.arm(persistent, now)
-	}
-	return nil
+	return e.Apply(now, Change{Peers: []PeerChange{change}})
 }
 
 // RemovePeer forgets a peer and its keys.
@@ -128,17 +115,37 @@ func (e *Engine) RemovePeer(k key.Public) {
 	heap.Remove(&e.wakes, p.place)
 	delete(e.peers, k)
 	p.remote.Erase()
+	e.refit()
 }
 
 // Peers tells of every peer, in no order.
 func (e *Engine) Peers() []PeerStatus {
 	out := make([]PeerStatus, 0, len(e.peers))
+	place := make(map[*Peer]int, len(e.peers))
 	for _, p := range e.peers {
-		st := PeerStatus{p.public, p.shared, p.endpoint, nil, p.interval, p.finished, p.rx, p.tx}
-		e.routes.Held(p, func(a netip.Prefix) { st.Allowed = append(st.Allowed, a) })
-		out = append(out, st)
+		place[p] = len(out)
+		out = append(out, PeerStatus{
+			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Keepalive: p.interval, LastHandshake: p.finished,
+			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
+		})
 	}
+	// One walk for all: a walk each would hold packets up for long with many peers.
+	e.routes.All(func(a netip.Prefix, p *Peer) {
+		st := &out[place[p]]
+		st.Allowed = append(st.Allowed, a)
+	})
 	return out
+}
+
+// pin keeps the peer to addresses, none: to no address.
+func (p *Peer) pin(now time.Duration, to []netip.AddrPort) {
+	p.pinned = nil
+	for _, a := range to {
+		p.pinned = append(p.pinned, unmap(a))
+	}
+	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
+		p.move(now, p.pinned[0])
+	}
 }
 
 // unmap turns an IPv4-mapped address into the IPv4 address that it is.

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vpnguard/vpnguard/tunnel/fit"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // MaxRun is how many datagrams are opened together at most.
@@ -83,20 +85,28 @@ func (e *Engine) takeTransport(now time.Duration, from netip.AddrPort, buf []byt
 func (e *Engine) accept(now time.Duration, from netip.AddrPort, s *session, packet []byte, size int, deliver func([]byte)) {
 	p := s.peer
 	p.rx += uint64(size)
-	p.meet(from)
+	p.meet(now, from)
 	if s == p.next {
 		// The first packet proves that the initiator has the keys.
 		e.drop(p.previous)
 		p.previous, p.current, p.next = p.current, s, nil
 		p.complete()
 		p.flush(now)
+		p.began(now)
 	}
-	p.received(now, len(packet) > 0)
+	whispered, ok := pmtu.Parse(packet)
+	p.received(now, len(packet) > 0 && !ok)
 	if s == p.current && s.initiator && !s.asked && now-s.created >= lateRekey {
 		s.asked = true
 		p.initiate(now, false)
 	}
+	if ok {
+		p.hear(now, whispered)
+		return
+	}
 	if inner, ok := e.inner(p, packet); ok {
+		// What the other side accepts is more than the path takes.
+		fit.Clamp(inner, p.limit)
 		deliver(inner)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/tunnel/crypt"
 	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/pmtu"
 )
 
 // Errors of [Engine.Transmit] and [Engine.Route]. In each case the packet is dropped.
@@ -44,12 +45,18 @@ type Grant struct {
 	To     netip.AddrPort
 }
 
+// large datagrams are longer than what every path takes.
+const large = pmtu.Floor - 40 - 8
+
 // Reserve takes n counters for data of p. bytes is the length of all datagrams
 // together. Where it refuses, the packets go to [Engine.Stage].
 func (e *Engine) Reserve(now time.Duration, p *Peer, n, bytes int) (Grant, bool) {
 	g, ok := p.reserve(now, n, bytes)
 	if ok {
 		p.sent(now, true)
+		if bytes > n*large {
+			p.use(now)
+		}
 	}
 	return g, ok
 }
@@ -70,7 +77,7 @@ func (p *Peer) reserve(now time.Duration, n, bytes int) (Grant, bool) {
 
 // Stage keeps a copy of a packet until there are keys, and asks for them.
 func (e *Engine) Stage(now time.Duration, p *Peer, packet []byte) error {
-	if len(packet) > e.config.MTU {
+	if len(packet) > max(p.limit, e.config.MTU) {
 		return ErrTooLong
 	}
 	if !p.endpoint.IsValid() {
@@ -95,7 +102,7 @@ func (e *Engine) Transmit(now time.Duration, packet []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(packet) > e.config.MTU {
+	if len(packet) > p.limit {
 		return ErrTooLong
 	}
 	if !p.transmit(now, packet) {
@@ -106,15 +113,24 @@ func (e *Engine) Transmit(now time.Duration, packet []byte) error {
 
 // transmit sends one packet by the current session; an empty one is a keepalive.
 func (p *Peer) transmit(now time.Duration, packet []byte) bool {
-	size := noise.HeaderSize + crypt.Padded(len(packet), p.e.config.MTU) + noise.TagSize
+	return p.transport(now, packet, p.limit, len(packet) > 0)
+}
+
+// transport sends one transport message, padded up to limit at most. data says
+// that the peer will answer, if only by a keepalive.
+func (p *Peer) transport(now time.Duration, content []byte, limit int, data bool) bool {
+	size := noise.HeaderSize + crypt.Padded(len(content), limit) + noise.TagSize
+	if size > len(p.e.out) {
+		return false
+	}
 	g, ok := p.reserve(now, 1, size)
 	if !ok {
 		return false
 	}
-	p.sent(now, len(packet) > 0)
+	p.sent(now, data)
 	out := p.e.out
 	noise.PutHeader(out, g.Remote, g.First)
-	n := g.Key.SealOne(out[noise.HeaderSize:], packet, p.e.config.MTU, g.First)
+	n := g.Key.SealOne(out[noise.HeaderSize:], content, limit, g.First)
 	p.e.config.Send(g.To, out[:noise.HeaderSize+n])
 	return true
 }
@@ -125,7 +141,9 @@ func (p *Peer) flush(now time.Duration) bool {
 	p.staged = nil
 	for _, packet := range staged {
 		p.e.staged -= len(packet)
-		p.transmit(now, packet)
+		if len(packet) <= p.limit { // the path may have shrunk meanwhile
+			p.transmit(now, packet)
+		}
 	}
 	return len(staged) > 0
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// timer is one of a peer's five.
+// timer is one of a peer's six.
 type timer uint8
 
 const (
@@ -15,6 +15,7 @@ const (
 	silence                 // data went out and nothing came back
 	erase                   // keys have ended
 	persistent              // the user wants the path kept open
+	probe                   // the path is to be asked what it takes
 	timers
 )
 
@@ -102,6 +103,8 @@ func (p *Peer) fire(now time.Duration, t timer) {
 	case persistent:
 		p.arm(persistent, now+p.interval)
 		p.sendKeepalive(now)
+	case probe:
+		p.search(now)
 	case timers:
 	}
 }

@@ -260,3 +260,63 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+// A stream that was cut is the same stream, whatever it was cut from.
+func TestCutKeepsTheStream(t *testing.T) {
+	heads := make([]byte, HeadsSize)
+	for _, v6 := range []bool{false, true} {
+		body := make([]byte, 20000)
+		for i := range body {
+			body[i] = byte(i * 31)
+		}
+		f := &flow{v6: v6, proto: protoTCP, seq: 4294967000}
+		p := f.packet(body, tcpACK|tcpPSH|tcpFIN)
+		s, ok := Cut(p, heads, 1200)
+		if !ok {
+			t.Fatal("not cut")
+		}
+		seq, got, start := uint32(4294967000), []byte{}, map[bool]int{false: 20, true: 40}[v6]
+		for i := range s.Count {
+			one := s.Copy(nil, i)
+			if len(one) > 1200 || !sound(one, start, protoTCP) || binary.BigEndian.Uint32(one[start+4:]) != seq {
+				t.Fatalf("segment %d: %d bytes, checksums right: %v", i, len(one), sound(one, start, protoTCP))
+			}
+			if last := i == s.Count-1; one[start+13]&(tcpFIN|tcpPSH) != map[bool]byte{true: tcpFIN | tcpPSH}[last] {
+				t.Errorf("segment %d has flags %x", i, one[start+13])
+			}
+			seq += uint32(len(one) - s.Head)
+			got = append(got, one[s.Head:]...)
+		}
+		if !bytes.Equal(got, body) {
+			t.Error("other bytes")
+		}
+	}
+	udp := (&flow{proto: protoUDP}).packet(make([]byte, 3000), 0)
+	fragment := (&flow{proto: protoTCP}).packet(make([]byte, 3000), tcpACK)
+	fragment[6] |= 0x20
+	for name, p := range map[string][]byte{
+		"UDP": udp, "a fragment": fragment, "nothing": nil,
+		"a SYN":          (&flow{proto: protoTCP}).packet(make([]byte, 3000), tcpSYN),
+		"urgent data":    (&flow{proto: protoTCP}).packet(make([]byte, 3000), tcpACK|tcpURG),
+		"no data":        (&flow{proto: protoTCP}).packet(nil, tcpACK),
+		"half a header":  (&flow{proto: protoTCP}).packet(nil, tcpACK)[:30],
+		"no room for it": (&flow{v6: true, proto: protoTCP}).packet(make([]byte, 3000), tcpACK)[:72],
+	} {
+		if _, ok := Cut(p, heads, 1200); ok {
+			t.Errorf("%s was cut", name)
+		}
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add((&flow{proto: protoTCP}).packet(make([]byte, 3000), tcpACK), 1200)
+	f.Fuzz(func(t *testing.T, p []byte, limit int) {
+		limit = 576 + int(uint(limit)%8000)
+		s, ok := Cut(p, make([]byte, HeadsSize), limit)
+		for i := range s.Count {
+			if one := s.Copy(nil, i); !ok || len(one) > limit {
+				t.Errorf("%d bytes where %d fit", len(one), limit)
+			}
+		}
+	})
+}

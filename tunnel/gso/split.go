@@ -162,7 +162,10 @@ func (s *Segments) Copy(dst []byte, i int) []byte {
 // Flags of TCP.
 const (
 	tcpFIN = 0x01
+	tcpSYN = 0x02
+	tcpRST = 0x04
 	tcpPSH = 0x08
 	tcpACK = 0x10
+	tcpURG = 0x20
 	tcpCWR = 0x80
 )

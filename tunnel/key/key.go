@@ -115,6 +115,13 @@ func ParsePreshared(s string) (Preshared, error) {
 	return Preshared{secret{b}}, err
 }
 
+// PrivateFrom takes the bytes of a private key. The caller erases its own.
+func PrivateFrom(b [Size]byte) Private { return Private{secret{b}} }
+
+// PresharedFrom takes the bytes of a preshared key; zeros are none. The caller
+// erases its own.
+func PresharedFrom(b [Size]byte) Preshared { return Preshared{secret{b}} }
+
 // Public returns the public key that belongs to k.
 func (k Private) Public() (Public, error) {
 	p, err := ecdh.X25519().NewPrivateKey(k.b[:])

@@ -29,6 +29,9 @@ func NewLocal(k key.Private) (*Local, error) {
 // Public returns our public key.
 func (l *Local) Public() key.Public { return l.public }
 
+// Private returns a copy of our private key.
+func (l *Local) Private() key.Private { return key.PrivateFrom([key.Size]byte(l.private.Bytes())) }
+
 // Remote is what we know of a peer before we meet it.
 type Remote struct {
 	public key.Public
@@ -45,6 +48,14 @@ func (l *Local) NewRemote(public key.Public, psk key.Preshared) (*Remote, error)
 	}
 	defer clear(ss)
 	return &Remote{public: public, psk: psk.Bytes(), static: [32]byte(ss)}, nil
+}
+
+// Preshared returns the preshared key; zero: none.
+func (r *Remote) Preshared() key.Preshared { return key.PresharedFrom(r.psk) }
+
+// WithPreshared returns the same peer with another preshared key, at no cost.
+func (r *Remote) WithPreshared(psk key.Preshared) *Remote {
+	return &Remote{public: r.public, psk: psk.Bytes(), static: r.static}
 }
 
 // Erase forgets the secrets. r is of no use afterwards.

@@ -55,6 +55,15 @@ func Open(name endpoint.IfName, want Offload) (*Device, error) {
 	return d, nil
 }
 
+// Adopt takes a device over that another process opened and keeps.
+func Adopt(fd int, name string, has Offload) (*Device, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("adopt device %q: %w", name, err)
+	}
+	unix.CloseOnExec(fd)
+	return &Device{fd: fd, name: name, has: has}, nil
+}
+
 func setUp(fd int, name string, want Offload) (*Device, error) {
 	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
 	if want.Header {

@@ -28,7 +28,11 @@ func (s *Socket) Receive(buf []byte) (from netip.AddrPort, n, size int, ok bool,
 		case 0:
 		case unix.EAGAIN:
 			return from, 0, 0, false, nil
-		case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.ENETDOWN, unix.EHOSTDOWN, unix.EPROTO, unix.ECONNRESET, unix.EACCES:
+		case unix.EINTR:
+			continue
+		case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.ENETDOWN, unix.EHOSTDOWN, unix.EPROTO, unix.ECONNRESET, unix.EACCES, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.ENONET:
+			// What ICMP says becomes one of these; anybody can say it.
+			s.troubled = true
 			continue
 		default:
 			return from, 0, 0, false, fmt.Errorf("receive from the UDP socket: %w", errno)

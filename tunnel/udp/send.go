@@ -10,15 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrTooLong is returned for datagrams that are longer than the path takes.
-var ErrTooLong = errors.New("longer than the path takes")
+// ErrTooLong is returned for datagrams that are longer than the own link takes.
+// None of a run was sent then. [Socket.Errors] tells how long they may be.
+var ErrTooLong = errors.New("longer than the link takes")
 
 // errUnreachable is for an address of a family that this host lacks.
 var errUnreachable = errors.New("this host has no IPv6")
 
 // Send sends the datagrams of size bytes each that follow each other in buf;
 // the last may be shorter. There are at most [MaxSegments], with at most
-// [MaxBytes] bytes. A kernel or driver that cannot segment is remembered, and
+// [MaxBytes] bytes; nothing is fragmented. A kernel or driver that cannot segment is remembered, and
 // they go one by one. What is not sent is lost, as UDP may.
 func (s *Socket) Send(to netip.AddrPort, buf []byte, size int) error {
 	if len(buf) <= size {
@@ -27,11 +28,18 @@ func (s *Socket) Send(to netip.AddrPort, buf []byte, size int) error {
 	if s.has.Segment {
 		err := s.one(to, buf, size)
 		// EIO: the route's device has no checksum offload; EINVAL: the kernel
-		// refuses the run for another reason of its own.
-		if !errors.Is(err, unix.EIO) && !errors.Is(err, unix.EINVAL) {
+		// refuses the run for another reason of its own, or because it is too
+		// long, as newer kernels say clearly. The longest alone will tell, and
+		// make the kernel say how long it may be.
+		if !errors.Is(err, unix.EIO) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, ErrTooLong) {
 			return err
 		}
-		s.has.Segment = false
+		long := s.one(to, buf[:size], 0)
+		if errors.Is(long, ErrTooLong) {
+			return long
+		}
+		s.has.Segment = errors.Is(err, ErrTooLong)
+		buf = buf[size:]
 	}
 	var first error
 	for len(buf) > 0 {
@@ -77,14 +85,19 @@ func (s *Socket) one(to netip.AddrPort, buf []byte, segment int) error {
 				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, sendTimeout)
 			}
 			continue
-		case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH:
-			// The last three may be the answer to an earlier datagram.
+		case unix.EINTR:
 			continue
-		case unix.EMSGSIZE:
-			return fmt.Errorf("send %d bytes to %s: %w", len(buf), to, ErrTooLong)
+		case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.EHOSTDOWN, unix.EPROTO, unix.EACCES, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.ENONET:
+			// Each may be the answer to an earlier datagram; that of the error
+			// queue is told once, and this one is still to be sent.
+			s.troubled = true
+			continue
 		default:
 			return fmt.Errorf("send to %s: %w", to, errno)
 		}
+	}
+	if errno == unix.EMSGSIZE {
+		return fmt.Errorf("send %d bytes to %s: %w", len(buf), to, ErrTooLong)
 	}
 	return fmt.Errorf("send to %s: %w", to, errno)
 }

@@ -40,6 +40,8 @@ type Socket struct {
 	has  Offload
 	send message
 	recv message
+	// troubled says that a call failed with what may lie in the error queue.
+	troubled bool
 }
 
 // message is the storage of one sendmsg or recvmsg.
@@ -79,8 +81,8 @@ func (s *Socket) setUp(port uint16, mark uint32, want Offload) error {
 		}
 	}
 	if mark != 0 {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
-			return fmt.Errorf("mark the UDP socket with %#x: %w", mark, err)
+		if err := s.Mark(mark); err != nil {
+			return err
 		}
 	}
 	for force, plain := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
@@ -89,8 +91,20 @@ func (s *Socket) setUp(port uint16, mark uint32, want Offload) error {
 		}
 	}
 	s.has = offload(s.fd, want)
+	if err := s.probe(); err != nil {
+		return err
+	}
 	if err := unix.Bind(s.fd, addr); err != nil {
 		return fmt.Errorf("bind the UDP socket to port %d: %w", port, err)
+	}
+	return nil
+}
+
+// Mark gives what goes out from now on a firewall mark (0: none). It needs
+// CAP_NET_ADMIN; on an error the old one stays.
+func (s *Socket) Mark(mark uint32) error {
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+		return fmt.Errorf("mark the UDP socket with %#x: %w", mark, err)
 	}
 	return nil
 }

@@ -235,3 +235,82 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// names are all that wg and wg-quick know, with a good value and a bad one.
+var names = []struct {
+	section, name, good, bad string
+	wrong                    string // what is said of the bad one
+	repeat, empty            bool
+}{
+	{"Interface", "PrivateKey", private, "abc", "PrivateKey is no key: a key is 32 bytes in base64: 44 characters that end in =", false, false},
+	{"Interface", "ListenPort", "51820", "70000", `ListenPort "70000" is not a port from 0 to 65535`, false, false},
+	{"Interface", "FwMark", "0x1", "one", `FwMark "one" is neither off nor a number from 0 to 0xffffffff`, false, false},
+	{"Interface", "Address", "10.0.0.1/24", "10.0.0/24", `Address "10.0.0/24" is no IP address`, true, false},
+	{"Interface", "DNS", "10.0.0.1, corp.example", "a..b", `DNS "a..b" is neither an address nor a domain: domain name has an empty label`, true, false},
+	{"Interface", "MTU", "1420", "70000", `MTU "70000" is not a number from 576 to 65455`, false, false},
+	{"Interface", "Table", "off", "no", `Table "no" is neither off nor auto nor a number from 1 to 4294967295`, false, false},
+	{"Interface", "SaveConfig", "true", "1", `SaveConfig "1" is neither true nor false`, false, false},
+	{"Interface", "PreUp", "ip a", "", "", true, false},
+	{"Interface", "PostUp", "ip a", "", "", true, false},
+	{"Interface", "PreDown", "ip a", "", "", true, false},
+	{"Interface", "PostDown", "ip a", "", "", true, false},
+	{"Peer", "PublicKey", public, shared[1:], "PublicKey is no key: a key is 32 bytes in base64: 44 characters that end in =", false, false},
+	{"Peer", "PresharedKey", shared, shared + "=", "PresharedKey is no key: a key is 32 bytes in base64: 44 characters that end in =", false, false},
+	{"Peer", "AllowedIPs", "10.0.0.0/8", "x/8", `AllowedIPs "x/8" is no IP address`, true, true},
+	{"Peer", "Endpoint", "vpn.example:1", "vpn.example", `Endpoint "vpn.example" is not host:port or [IPv6]:port: no port`, false, false},
+	{"Peer", "PersistentKeepalive", "25", "1s", `PersistentKeepalive "1s" is neither off nor seconds from 0 to 65535`, false, false},
+}
+
+// Of each name: any case is read; an empty or bad value, a second one, and one in
+// the other section are refused with line, column and a sentence.
+func TestEveryNameIsJudgedByLineAndColumn(t *testing.T) {
+	for _, n := range names {
+		// The name comes in line 3, the rest of what a file needs around it.
+		file := func(section string, lines ...string) string {
+			head, tail := "[Interface]\n", "\nPrivateKey = "+private
+			if section == "Peer" {
+				head, tail = "[Interface]\nPrivateKey = "+private+"\n[Peer]\n", "\nPublicKey = "+public
+			}
+			for _, l := range lines {
+				if name, _, _ := strings.Cut(l, "="); strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(strings.SplitN(tail, "=", 2)[0])) {
+					tail = ""
+				}
+			}
+			pad := "\n"
+			if section == "Peer" {
+				pad = ""
+			}
+			return head + pad + strings.Join(lines, "\n") + tail + "\n"
+		}
+		line := 3
+		if n.section == "Peer" {
+			line = 4
+		}
+		expect := func(text string, line, column int, want string) {
+			t.Helper()
+			if _, err := wgconf.Parse("f", []byte(text)); fmt.Sprint(err) != fmt.Sprintf("f:%d:%d: %s", line, column, want) {
+				t.Errorf("%q:\n got %v\nwant f:%d:%d: %s", text, err, line, column, want)
+			}
+		}
+		for _, spelt := range []string{n.name, strings.ToLower(n.name), strings.ToUpper(n.name)} {
+			if _, err := wgconf.Parse("f", []byte(file(n.section, spelt+" = "+n.good))); err != nil {
+				t.Errorf("%s: %v", spelt, err)
+			}
+		}
+		if n.wrong != "" {
+			expect(file(n.section, "  "+n.name+" = "+n.bad), line, len(n.name)+6, n.wrong)
+		}
+		if !n.empty {
+			expect(file(n.section, n.name+" ="), line, len(n.name)+3, n.name+" has no value")
+		}
+		if !n.repeat {
+			expect(file(n.section, n.name+" = "+n.good, n.name+" = "+n.good), line+1, 1, fmt.Sprintf("%s was given in line %d already", n.name, line))
+		}
+		other, at := "Peer", 4
+		if n.section == "Peer" {
+			other, at = "Interface", 3
+		}
+		expect(file(other, n.name+" = "+n.good), at, 1, fmt.Sprintf("%s belongs in [%s], not in [%s]", n.name, n.section, other))
+		expect(file(n.section, n.name+"s = x"), line, 1, fmt.Sprintf("[%s] has no name %q", n.section, n.name+"s"))
+	}
+}

@@ -1,18 +1,14 @@
-package guardian
+package route
 
 import (
 	"net/netip"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vpnguard/vpnguard/guard"
-	"github.com/vpnguard/vpnguard/link"
-	"github.com/vpnguard/vpnguard/rules"
 )
 
 func TestRoutesThatAttractUsersTrafficAreInjected(t *testing.T) {
-	v := guard.View{Enforced: true, Wires: map[int]rules.Wire{2: {Name: "eth0", Index: 2, OnLink: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}}}, Servers: []netip.Addr{netip.MustParseAddr("203.0.113.10")}}
+	j := Judge{Wires: map[int][]netip.Prefix{2: prefixes("192.168.1.0/24")}, Servers: addrs("203.0.113.10")}
 	for _, c := range []struct {
 		name  string
 		dst   string
@@ -31,11 +27,12 @@ func TestRoutesThatAttractUsersTrafficAreInjected(t *testing.T) {
 		{"a neighbour", "192.168.1.1/32", 2, unix.RTPROT_DHCP, unix.RTN_UNICAST, false},
 		{"more than the neighbours", "192.168.0.0/16", 2, unix.RTPROT_DHCP, unix.RTN_UNICAST, true},
 		{"by the tunnel", "8.8.8.8/32", 5, unix.RTPROT_BOOT, unix.RTN_UNICAST, false},
+		{"steered by us", "203.0.113.11/32", 2, Protocol, unix.RTN_UNICAST, false},
 		{"multicast", "ff02::/16", 2, unix.RTPROT_BOOT, unix.RTN_UNICAST, false},
 		{"a blackhole", "8.8.8.8/32", 2, unix.RTPROT_STATIC, unix.RTN_BLACKHOLE, false},
 	} {
-		r := link.Route{Dst: netip.MustParsePrefix(c.dst), Oif: c.oif, Protocol: c.proto, Type: c.kind}
-		if got := injected(r, v); got != c.want {
+		r := Route{Dst: netip.MustParsePrefix(c.dst), Dev: c.oif, Protocol: c.proto, Type: c.kind}
+		if got := j.Injected(r); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/owner"
+	"github.com/vpnguard/vpnguard/tunnel/tun"
+)
+
+type tunnelDownCommand struct {
+	Tunnel string `arg:"" help:"Name of the tunnel, or its file." placeholder:"NAME|CONF"`
+}
+
+// endTime bounds the wait for a supervisor to end: it gives the host back, for
+// which it may have to wait for another call (30 s), and ends its engine.
+const endTime = 40 * time.Second
+
+// Run ends the supervisor, which gives the host back; without one it does so
+// itself.
+func (c *tunnelDownCommand) Run(ctx context.Context, w *world) error {
+	name, err := endpoint.ParseIfName(strings.TrimSuffix(filepath.Base(c.Tunnel), ".conf"))
+	if err != nil {
+		return &usageError{fmt.Errorf("tunnel %q: %w", c.Tunnel, err), "nothing was changed; give the name of its device"}
+	}
+	h, done, err := w.host()
+	if err != nil {
+		return err
+	}
+	defer done()
+	session, ok := h.Session(name.String())
+	if !ok || session.Client != tunnelClient {
+		return &usageError{fmt.Errorf("no tunnel %q is up", name), "nothing was changed; `vpnguard status` shows what there is"}
+	}
+	if err := endSupervisor(ctx, session); err != nil {
+		return err
+	}
+	var res guard.Result
+	if _, left := h.Session(name.String()); left {
+		if res, err = h.Stop(ctx, guard.Selection{Dev: name.String()}); err != nil {
+			return err
+		}
+		w.report(res, nil)
+	} else if st, err := h.Guard.Status(); err == nil {
+		res.State = st.State
+	}
+	// Its holders are gone; one that was stopped may still have it.
+	if err := tun.Remove(name.String()); err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stderr, "vpnguard: %s\n", res.State)
+	return nil
+}
+
+// endSupervisor stops the session's process and waits for its end. The process
+// is held by a descriptor, so that no other one of that number is meant.
+func endSupervisor(ctx context.Context, s guard.Session) error {
+	fd, err := unix.PidfdOpen(s.PID, 0)
+	if err != nil || !owner.Alive(s.PID, s.Start, "") {
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+		return nil
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
+		return &guard.StateError{Err: fmt.Errorf("end the tunnel's supervisor (pid %d): %w", s.PID, err), State: "the host is closed"}
+	}
+	deadline := time.Now().Add(endTime)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
+		if n > 0 && err == nil {
+			return nil
+		}
+	}
+	return &guard.StateError{Err: fmt.Errorf("the tunnel's supervisor (pid %d) does not end", s.PID), State: "the host is closed"}
+}

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/guard"
+	"github.com/vpnguard/vpnguard/guardian"
+	"github.com/vpnguard/vpnguard/link"
+	"github.com/vpnguard/vpnguard/tunnel/engine"
+	"github.com/vpnguard/vpnguard/tunnel/keeper"
+	"github.com/vpnguard/vpnguard/tunnel/noise"
+	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/tunnel/udp"
+)
+
+// supervisor keeps one tunnel: it holds the TUN device open, so that device,
+// addresses and routes outlive the engine's process, and does what needs root.
+type supervisor struct {
+	*tunnelUpCommand
+	w      *world
+	plan   tunnelPlan
+	host   *host
+	device *tun.Device
+	keeper *keeper.Keeper
+	uapi   *net.UnixListener // nil: it could not be opened
+	log    *slog.Logger
+
+	events chan keeper.Event
+	ended  chan error // what became of the keeper
+	known  bool       // the session was recorded before: the host was closed
+	since  time.Time
+	mtu    int // of the device
+}
+
+// supervise brings the tunnel up and keeps it until a signal ends it. The order
+// is the point: what could fail comes before closing, nothing is sent before the
+// host is closed, and nothing is said to be sealed before a peer has answered.
+func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPlan) (err error) {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hide the private key from other processes: %w; nothing was changed", err)
+	}
+	s := &supervisor{tunnelUpCommand: c, w: w, plan: plan, since: time.Now(), mtu: plan.setup.MTU, events: make(chan keeper.Event, 64), ended: make(chan error, 1)}
+	s.log = newLog(w.stderr, w.journal)
+	ends, err := s.plan.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	h, done, err := w.host()
+	if err != nil {
+		return err
+	}
+	defer done()
+	s.host = h
+	_, s.known = h.Session(plan.setup.Name)
+	// Down and without an address: nothing goes in or out by it yet.
+	if s.device, err = tun.Open(endpoint.IfName(plan.setup.Name), tun.All); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return &usageError{err, fmt.Sprintf("nothing was changed; a tunnel of that name is up already: `vpnguard tunnel down %s` ends it", plan.setup.Name)}
+		}
+		return &guard.StateError{Err: err, State: "nothing was changed"}
+	}
+	defer s.device.Close()
+	s.plan.setup.TUN = s.device.Has()
+	if s.uapi, err = listenUAPI(plan.setup.Name); err != nil {
+		s.w.warn([]string{fmt.Sprintf("`wg show` will not find the tunnel: %v", err)})
+	} else {
+		defer s.uapi.Close()
+	}
+	run, stop := context.WithCancel(context.Background())
+	s.keep(run)
+	defer func() {
+		stop()
+		<-s.ended
+	}()
+	if err := s.up(ctx, ends); err != nil {
+		return err
+	}
+	return s.stay(ctx)
+}
+
+// keep starts the engine, which waits for its order to begin.
+func (s *supervisor) keep(ctx context.Context) {
+	log := &lines{say: func(line string) { s.log.Warn("the engine says", "line", line) }}
+	s.keeper = keeper.New(s.plan.setup, func() (keeper.Child, error) {
+		return startEngine(s.plan.uid, s.plan.gid, s.device.FD(), s.uapi, log)
+	}, func(e keeper.Event) {
+		select {
+		case s.events <- e:
+		case <-ctx.Done():
+		}
+	})
+	go func() { s.ended <- s.keeper.Run(ctx) }()
+}
+
+// up closes the host, lets the engine begin and waits for the first handshake.
+func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
+	r, err := s.plan.request(ends)
+	if err != nil {
+		return err
+	}
+	res, err := s.host.Up(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	s.keeper.Begin()
+	if err = s.configure(); err == nil {
+		// While the handshake is under way: the device is up now.
+		_, err = s.host.Resteer(ctx, s.plan.setup.Name)
+	}
+	if err == nil && len(ends) > 0 { // a server waits for whoever comes
+		err = s.handshake(ctx)
+	}
+	if err == nil {
+		res, err = s.host.Connected(ctx, s.plan.setup.Name, true)
+	}
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	if err := s.report(res, ends); err != nil {
+		return s.failed(ctx, err)
+	}
+	return nil
+}
+
+// configure gives the device what it needs; again after it was down, for then
+// the kernel has taken it away.
+func (s *supervisor) configure() error {
+	name, mtu := s.plan.setup.Name, s.mtu
+	if mtu == 0 {
+		mtu = engine.DefaultMTU
+	}
+	gso := tun.GSOSize(mtu, noise.TransportSize, udp.MaxBytes, udp.MaxSegments)
+	if err := tun.Configure(name, mtu, gso, s.plan.conf.Interface.Addresses); err != nil {
+		return err
+	}
+	if s.plan.settings.Steer == config.SteerAuto {
+		return nil // the guard leads there what belongs there
+	}
+	return tun.Route(name, s.plan.allowed())
+}
+
+// handshake waits for any peer's.
+func (s *supervisor) handshake(ctx context.Context) error {
+	late := time.NewTimer(s.Wait)
+	defer late.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the first handshake: %w", ctx.Err())
+		case <-late.C:
+			return fmt.Errorf("no peer answered within %v", s.Wait)
+		case err := <-s.ended:
+			s.ended <- nil
+			return err
+		case e := <-s.events:
+			if e.Completed != nil {
+				return nil
+			}
+			s.note(e)
+		}
+	}
+}
+
+// failed gives the host back if the user wants that or stopped the try; otherwise
+// it stays closed. A host that this tunnel's earlier run left closed stays closed
+// in any case but the user's own stop.
+func (s *supervisor) failed(ctx context.Context, cause error) error {
+	name := s.plan.setup.Name
+	if ctx.Err() == nil && (s.OnFailure != "restore" || s.known) {
+		return &guard.StateError{Err: fmt.Errorf("bring tunnel %q up: %w", name, cause),
+			State: fmt.Sprintf("the tunnel is down and the host is closed: `vpnguard tunnel down %s` opens it, `vpnguard tunnel up` tries again", name)}
+	}
+	res, err := s.host.Stop(context.WithoutCancel(ctx), guard.Selection{Dev: name})
+	s.w.warn(res.Warnings)
+	if err != nil {
+		return fmt.Errorf("bring tunnel %q up: %w; then %w", name, cause, err)
+	}
+	return &guard.StateError{Err: fmt.Errorf("bring tunnel %q up: %w", name, cause), State: fmt.Sprintf("the host is as it was before: %s", res.State)}
+}
+
+// stay keeps the tunnel until a signal ends it, which is the user's own stop.
+func (s *supervisor) stay(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	monitor, err := link.OpenMonitor()
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	defer monitor.Close()
+	go s.watch(monitor, changed)
+	for {
+		select {
+		case <-ctx.Done():
+			return s.stop()
+		case err := <-s.ended:
+			s.ended <- nil
+			return &guard.StateError{Err: fmt.Errorf("tunnel %q ended: %w", s.plan.setup.Name, err), State: "the host is closed"}
+		case e := <-s.events:
+			if err := s.follow(ctx, e); err != nil {
+				return err
+			}
+		case <-changed:
+			s.repair()
+		}
+	}
+}
+
+// follow records whether the tunnel works.
+func (s *supervisor) follow(ctx context.Context, e keeper.Event) error {
+	s.note(e)
+	name := s.plan.setup.Name
+	if e.Ended == nil && e.Completed == nil {
+		return nil
+	}
+	if _, err := tun.Up(name); err != nil {
+		// Its descriptor is of no use any more, and another device has no seal.
+		return &guard.StateError{Err: fmt.Errorf("tunnel %q lost its device: %w", name, err), State: "the host is closed"}
+	}
+	if session, ok := s.host.Session(name); ok && session.Up == (e.Completed != nil) {
+		return nil
+	}
+	if _, err := s.host.Connected(ctx, name, e.Completed != nil); err != nil {
+		s.log.Error("cannot record how the tunnel is", "tunnel", name, "err", err)
+	}
+	return nil
+}
+
+// watch asks for a look at the device after each change of a link.
+func (s *supervisor) watch(m *link.Monitor, changed chan<- struct{}) {
+	for {
+		events, err := m.Next()
+		if err != nil {
+			return // closed, at the end
+		}
+		for _, e := range events {
+			if e.Kind == link.Changed || e.Kind == link.Lost {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}
+}
+
+// repair puts addresses and routes back that went when the device was down.
+func (s *supervisor) repair() {
+	name := s.plan.setup.Name
+	if up, err := tun.Up(name); err != nil || !up {
+		return // whoever set it down has a reason, and nothing leaves meanwhile
+	}
+	err := s.configure()
+	if err == nil {
+		_, err = s.host.Resteer(context.Background(), name)
+	}
+	if err != nil {
+		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
+	}
+}
+
+// stop gives the host back while the tunnel still works, and then ends it.
+func (s *supervisor) stop() error {
+	guardian.Notify("STOPPING=1")
+	res, err := s.host.Stop(context.Background(), guard.Selection{Dev: s.plan.setup.Name})
+	for _, warning := range res.Warnings {
+		s.log.Warn(warning)
+	}
+	if err != nil {
+		return err
+	}
+	s.log.Info("the tunnel ended", "tunnel", s.plan.setup.Name, "state", res.State)
+	return nil
+}
+
+// resize gives the device the MTU that the engine found. What it says is not
+// more than a wish: it is the part that the internet talks to.
+func (s *supervisor) resize(mtu int) {
+	if mtu < minMTU || mtu > engine.MaxMTU {
+		s.log.Warn("the engine asks for an MTU that no device has", "tunnel", s.plan.setup.Name, "mtu", mtu)
+		return
+	}
+	if err := tun.SetMTU(s.plan.setup.Name, mtu); err != nil {
+		s.log.Warn("the device does not get its MTU", "tunnel", s.plan.setup.Name, "err", err)
+		return
+	}
+	s.mtu = mtu
+}
+
+// minMTU is the least that an IPv4 host has (RFC 1122, section 3.3.3).
+const minMTU = 576
+
+// note does what is worth a line, and little else.
+func (s *supervisor) note(e keeper.Event) {
+	switch {
+	case e.MTU != 0:
+		s.resize(e.MTU)
+	case e.Ended != nil:
+		s.log.Warn("the engine ended; the host stays closed and another one follows", "tunnel", s.plan.setup.Name, "err", e.Ended)
+	case e.Ready != nil:
+		for _, m := range e.Ready.Missing {
+			s.log.Warn("the engine is less confined than it could be", "missing", m)
+		}
+	}
+}
+
+// sealedJSON is the contract of `tunnel up --json`, version 1.
+type sealedJSON struct {
+	Version   int      `json:"version"`
+	State     string   `json:"state"`
+	Tunnel    string   `json:"tunnel"`
+	Profile   string   `json:"profile"`
+	Endpoints []string `json:"endpoints"`
+	Owner     string   `json:"owner"`
+	After     string   `json:"after"` // from the start to the first handshake
+}
+
+// report says that the tunnel is sealed, and lets go of whoever waits for that.
+func (s *supervisor) report(res guard.Result, ends []endpoint.Endpoint) error {
+	s.w.warn(res.Warnings)
+	after := time.Since(s.since).Round(time.Millisecond)
+	if s.JSON {
+		out := sealedJSON{Version: 1, State: string(res.State), Tunnel: s.plan.setup.Name, Profile: s.plan.profile.String(), Owner: ownerText(res.Session.Owner), After: after.String()}
+		for _, e := range ends {
+			out.Endpoints = append(out.Endpoints, e.String())
+		}
+		if err := s.w.json(out); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.w.stderr, "vpnguard: %s: tunnel %s (profile %s), %d endpoints, owner %s, after %v\n",
+		res.State, s.plan.setup.Name, s.plan.profile, len(ends), ownerText(res.Session.Owner), after)
+	guardian.Notify("READY=1")
+	if !s.Ready {
+		return nil
+	}
+	return s.leave()
+}
+
+// leave takes the caller's terminal away from this process and tells the caller.
+func (s *supervisor) leave() error {
+	dir := filepath.Join(s.w.stateDir, "tunnel")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make a place for the log: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(dir, s.plan.setup.Name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	defer log.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for fd, to := range map[int]*os.File{0: null, 1: null, 2: log} {
+		if err := unix.Dup3(int(to.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("let go of the terminal: %w", err)
+		}
+	}
+	if _, err := unix.Write(fdReady, []byte{1}); err != nil {
+		return fmt.Errorf("tell who started this process: %w", err)
+	}
+	return unix.Close(fdReady)
+}
+
+// lines hands over what is written, line by line.
+type lines struct {
+	rest []byte
+	say  func(string)
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(b), nil
+		}
+		l.say(string(line))
+		l.rest = rest
+	}
+}

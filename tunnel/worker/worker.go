@@ -1,0 +1,213 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/tunnel"
+	"github.com/vpnguard/vpnguard/tunnel/engine"
+	"github.com/vpnguard/vpnguard/tunnel/key"
+	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/tunnel/uapi"
+	"github.com/vpnguard/vpnguard/tunnel/udp"
+)
+
+// Process is what a worker's process was given.
+type Process struct {
+	Control io.ReadWriter
+	TUN     int // the TUN device's descriptor
+	// UAPI is where the device's configuration protocol is served; nil: nowhere.
+	// A change that the seal would have to follow is refused there.
+	UAPI net.Listener
+	// Confine gives this process's rights up and names what the kernel lacks for
+	// that.
+	Confine func() ([]string, error)
+	// Log takes refusals that nobody else hears of.
+	Log func(error)
+}
+
+// Run is the worker's process. It returns nil when the supervisor hangs up, and an error when the tunnel ends by
+// itself; the supervisor was told.
+func Run(p Process) error {
+	w := &worker{Process: p, orders: json.NewDecoder(p.Control), reports: NewSender(p.Control), completed: make(chan key.Public, 64)}
+	err := w.run()
+	if err != nil {
+		_ = w.reports.Send(Report{Failed: err.Error()})
+	}
+	return err
+}
+
+type worker struct {
+	Process
+	orders    *json.Decoder
+	reports   *Sender
+	completed chan key.Public
+	device    *tunnel.Device
+	inside    []netip.Prefix
+}
+
+func (w *worker) run() error {
+	var first Order
+	if err := w.orders.Decode(&first); err != nil || first.Setup == nil {
+		return fmt.Errorf("wait for the tunnel's setup: %w", errors.Join(err, errors.New("it did not come")))
+	}
+	w.inside = first.Setup.Inside
+	config, err := first.Setup.config()
+	if err != nil {
+		return err
+	}
+	// The socket's user is that of the moment of its making (fsuid), and its mark
+	// needs a capability: so it is made between the change of the user, which lies
+	// behind, and the loss of all capabilities.
+	socket, err := tunnel.Socket(config.ListenPort, config.FwMark)
+	if err != nil {
+		return err
+	}
+	port, err := socket.Port()
+	if err != nil {
+		return err
+	}
+	device, err := tun.Adopt(w.TUN, first.Setup.Name, first.Setup.TUN)
+	if err != nil {
+		return err
+	}
+	missing, err := w.Confine()
+	if err != nil {
+		return fmt.Errorf("confine the tunnel's engine: %w", err)
+	}
+	if err := w.reports.Send(Report{Ready: &Ready{Port: port, Missing: missing}}); err != nil {
+		return fmt.Errorf("tell the supervisor: %w", err)
+	}
+	return w.serve(config, device, socket)
+}
+
+// serve does what is ordered. Nothing was sent before the order to begin.
+func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Socket) error {
+	orders := make(chan Order)
+	go func() {
+		defer close(orders)
+		for {
+			var o Order
+			if w.orders.Decode(&o) != nil {
+				return // the supervisor is gone, or ends this
+			}
+			orders <- o
+		}
+	}()
+	var done <-chan struct{}
+	for {
+		select {
+		case <-done:
+			return fmt.Errorf("the tunnel ended: %w", w.device.Close())
+		case k := <-w.completed:
+			if err := w.reports.Send(Report{Completed: &k}); err != nil {
+				return fmt.Errorf("tell the supervisor of a handshake: %w", err)
+			}
+		case o, more := <-orders:
+			if !more {
+				if w.device != nil {
+					return w.device.Close()
+				}
+				return nil
+			}
+			if o.Begin && w.device == nil {
+				if err := w.begin(config, device, socket); err != nil {
+					return err
+				}
+				done = w.device.Done()
+			}
+			if o.Status {
+				if err := w.status(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// begin starts the tunnel and asks every peer for keys whose place is known.
+func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Socket) (err error) {
+	config.TUN, config.UDP = device, socket
+	config.SetMTU = func(mtu int) error { return w.reports.Send(Report{MTU: mtu}) }
+	config.Completed = func(k key.Public) {
+		select {
+		case w.completed <- k:
+		default: // the supervisor is slow; it heard of many
+		}
+	}
+	if w.device, err = tunnel.New(config); err != nil {
+		return err
+	}
+	if w.UAPI != nil {
+		// Its end is the process's.
+		go func() {
+			s := uapi.Server{Device: w.device, Permit: w.permit, Log: w.Log}
+			_ = s.Serve(context.Background(), w.UAPI)
+		}()
+	}
+	for _, p := range config.Peers {
+		if len(p.Pinned) > 0 {
+			if err := w.device.Handshake(p.Public); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// permit lets peers come and go whose place is not said and whose addresses are
+// inside: nothing of that concerns the seal.
+func (w *worker) permit(c tunnel.Change) error {
+	if c.Private != nil || c.ListenPort != nil || c.FwMark != nil {
+		return errors.New("the tunnel is sealed: its key, port and mark are those of its file")
+	}
+	for _, p := range c.Peers {
+		if p.Endpoint != nil || p.Pinned != nil {
+			return fmt.Errorf("the tunnel is sealed around the endpoints of its file: peer %q cannot get another", p.Public)
+		}
+		for _, a := range p.Allowed {
+			if !a.Remove && !slices.ContainsFunc(w.inside, func(in netip.Prefix) bool { return in.Bits() <= a.Prefix.Bits() && in.Contains(a.Prefix.Addr()) }) {
+				return fmt.Errorf("the tunnel is sealed around the addresses of its file: peer %q cannot get %s", p.Public, a.Prefix)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *worker) status() error {
+	st := tunnel.Status{}
+	if w.device != nil {
+		var err error
+		if st, err = w.device.Status(); err != nil {
+			return err
+		}
+	}
+	return w.reports.Send(Report{Status: &st})
+}
+
+func (s *Setup) config() (c tunnel.Config, err error) {
+	c = tunnel.Config{ListenPort: s.Port, FwMark: s.Mark, MTU: s.MTU}
+	if c.Name, err = endpoint.ParseIfName(s.Name); err != nil {
+		return c, err
+	}
+	if c.Private, err = key.ParsePrivate(string(s.Private)); err != nil {
+		return c, fmt.Errorf("read the private key: %w", err)
+	}
+	for _, p := range s.Peers {
+		peer := engine.PeerConfig{Public: p.Public, Pinned: p.Endpoints, Allowed: p.Allowed, Keepalive: p.Keepalive}
+		if p.Preshared != "" {
+			if peer.Preshared, err = key.ParsePreshared(string(p.Preshared)); err != nil {
+				return c, fmt.Errorf("read the preshared key of peer %q: %w", p.Public, err)
+			}
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	return c, nil
+}
