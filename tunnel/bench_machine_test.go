@@ -115,19 +115,19 @@ func memory(t testing.TB, pid int, field string) float64 {
 	return 0
 }
 
-// watch finds out how much of the machine others use meanwhile.
-type watch struct {
+// vigil finds out how much of the machine others use meanwhile.
+type vigil struct {
 	begin       time.Time
 	all, nobody float64
 }
 
-func newWatch() watch {
+func newVigil() vigil {
 	all, ours := busy()
-	return watch{time.Now(), all, ours}
+	return vigil{time.Now(), all, ours}
 }
 
 // foreign is how many cores others kept busy since the watch began.
-func (w watch) foreign() float64 {
+func (w vigil) foreign() float64 {
 	all, ours := busy()
 	return max(0, (all-w.all-(ours-w.nobody))/time.Since(w.begin).Seconds())
 }

@@ -19,7 +19,7 @@ func BenchmarkManyPeers(b *testing.B) {
 		for _, n := range sizes {
 			who := fmt.Sprintf("%d", n)
 			v := newVisit(b, p, q, who, "end", &s, func(oa, ob *endOrder) { oa.More, ob.More = n-1, n-1 })
-			w := newWatch()
+			w := newVigil()
 			gigabytes, seconds := transfer(p, q, 1, second)
 			s.add("TCP 1 stream, Gbit/s", who, 8*gigabytes/seconds, w.foreign())
 			for _, peak := range v.stop() {
@@ -44,7 +44,7 @@ func BenchmarkUnderFlood(b *testing.B) {
 	sent := 0
 	for range rounds(b) {
 		for _, who := range []string{"flooded", "in peace"} {
-			w := newWatch()
+			w := newVigil()
 			if who == "flooded" {
 				enemy.flood(order)
 			}

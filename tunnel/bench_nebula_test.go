@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -62,7 +61,7 @@ listen: {host: 0.0.0.0, port: 4242, udp_offloads: true}
 punchy: {punch: false}
 cipher: chachapoly
 tun: {dev: own0, mtu: 1420, use_offloads: true}
-logging: {level: warning}
+logging: {level: error}
 firewall:
   outbound: [{port: any, proto: any, host: any}]
   inbound: [{port: any, proto: any, host: any}]
@@ -76,15 +75,7 @@ firewall:
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	ended := false
-	stop = func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
-	}
-	p.t.Cleanup(stop)
+	stop = p.ending(cmd)
 	for range 100 {
 		if p.command("ip", "link", "show", "own0").Run() == nil {
 			return stop

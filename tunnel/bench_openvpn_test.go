@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +48,7 @@ func (v *visit) oneStream() {
 		}
 	}
 	for name, way := range map[string][2]*place{"TCP 1 stream, Gbit/s": {v.p, v.q}, "TCP 1 stream back, Gbit/s": {v.q, v.p}} {
-		w := newWatch()
+		w := newVigil()
 		gigabytes, seconds := transfer(way[0], way[1], 1, second)
 		v.s.add(name, v.who, 8*gigabytes/seconds, w.foreign())
 	}
@@ -90,15 +89,7 @@ func (p *place) openVPN(pki openvpn.PKI, to *place, name string, role ...string)
 		default:
 		}
 	}()
-	ended := false
-	stop = func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
-	}
-	p.t.Cleanup(stop)
+	stop = p.ending(cmd)
 	select {
 	case text := <-said:
 		if text != "" {

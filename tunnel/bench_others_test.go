@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
+	"sync"
+	"syscall"
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
@@ -58,4 +61,15 @@ func runTheirs() error {
 	fmt.Println("up")
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// ending returns what ends a program of others that was started, once; the end
+// of the benchmark does it too.
+func (p *place) ending(cmd *exec.Cmd) (stop func()) {
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait() // by a signal, or with a status of its own
+	})
+	p.t.Cleanup(stop)
+	return stop
 }

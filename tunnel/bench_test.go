@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/vpnguard/vpnguard/tunnel/engine"
 )
 
 // BenchmarkAgainstWireguardGo measures our tunnel and wireguard-go in turns, over
@@ -74,6 +76,7 @@ func newVisit(b *testing.B, p, q *place, who, role string, s *score, change ...f
 	b.Helper()
 	v := &visit{b: b, p: p, q: q, who: who, s: s}
 	v.ep, v.eq = tunnelsBy(b, role, p, q, 0, func(oa, ob *endOrder) {
+		oa.MTU, ob.MTU = engine.DefaultMTU, engine.DefaultMTU // as theirs
 		for _, f := range change {
 			f(oa, ob)
 		}
@@ -103,11 +106,11 @@ const second = time.Second
 // streams moves TCP by one stream and by four, both ways.
 func (v *visit) streams() {
 	v.b.Helper()
-	before, w := v.cpu(), newWatch()
+	before, w := v.cpu(), newVigil()
 	moved := 0.0
 	for _, n := range []int{1, 4} {
 		for _, back := range []bool{false, true} {
-			w := newWatch()
+			w := newVigil()
 			from, to, name := v.p, v.q, fmt.Sprintf("TCP %d stream", n)
 			if n > 1 {
 				name += "s"
@@ -136,12 +139,12 @@ func transfer(from, to *place, streams int, lasts time.Duration) (gigabytes, sec
 // then 200,000 a second.
 func (v *visit) small() {
 	v.b.Helper()
-	w := newWatch()
+	w := newVigil()
 	before := v.cpu()
 	_, got := v.datagrams(0)
 	v.s.add("64-byte packets, thousands/s", v.who, float64(got.Good)/1000/got.Seconds, w.foreign())
 	v.s.add("CPU us/64-byte packet", v.who, (v.cpu()-before)*1e6/float64(got.Good), w.foreign())
-	w = newWatch()
+	w = newVigil()
 	sent, got := v.datagrams(200_000)
 	v.s.add("lost of 200,000/s, percent", v.who, 100-100*float64(got.Good)/float64(sent.Good), w.foreign())
 }
@@ -163,10 +166,10 @@ func (v *visit) datagrams(rate int) (sent, got result) {
 func (v *visit) echoes() {
 	v.b.Helper()
 	addr := netip.AddrPortFrom(v.q.in[0], 0)
-	w := newWatch()
+	w := newVigil()
 	idle := v.p.traffic(trafficOrder{Kind: "echo", Addr: addr, Seed: 1, Lasts: second}).result()
 	v.s.add("echo idle, us", v.who, idle.P50, w.foreign())
-	w = newWatch()
+	w = newVigil()
 	loaded := v.p.traffic(trafficOrder{Kind: "echo", Addr: addr, Seed: 2, Lasts: second})
 	transfer(v.p, v.q, 1, second+second/4)
 	v.s.add("echo under load, us", v.who, loaded.result().P50, w.foreign())
