@@ -35,11 +35,10 @@ const bus = `<busconfig>
 </busconfig>
 `
 
-// firewalld starts the real one, on a bus of its own.
-func (s *scene) firewalld() {
+// systemBus starts a bus of the client's host.
+func (s *scene) systemBus() {
 	s.Helper()
-	root := s.firewalldRoot()
-	s.script("mkdir -p /run/dbus\ncp -r " + root + "/etc/firewalld /etc/\n")
+	s.script("mkdir -p /run/dbus\n")
 	if err := os.WriteFile(s.lab.Client.Path("/run/bus.conf"), []byte(bus), 0o644); err != nil {
 		s.Fatal(err)
 	}
@@ -48,6 +47,14 @@ func (s *scene) firewalld() {
 		_, err := os.Stat(s.lab.Client.Path("/run/dbus/system_bus_socket"))
 		return err == nil
 	})
+}
+
+// firewalld starts the real one, on a bus of its own.
+func (s *scene) firewalld() {
+	s.Helper()
+	root := s.firewalldRoot()
+	s.script("cp -r " + root + "/etc/firewalld /etc/\n")
+	s.systemBus()
 	s.daemon("env", "PYTHONPATH="+root+"/usr/lib/python3/dist-packages", "/usr/bin/python3", root+"/usr/sbin/firewalld",
 		"--nofork", "--nopid", "--default-config", root+"/usr/lib/firewalld", "--log-file", "/run/firewalld.log")
 	s.until("firewalld runs", func() bool { return s.firewallCmd("--state") == nil })

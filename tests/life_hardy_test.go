@@ -130,7 +130,7 @@ func removeGroup(l *life, dir string) {
 
 func TestHookLivesWithTenTasksTogetherWithItsClient(t *testing.T) {
 	dir := ""
-	e := event{}
+	e := event{server: namesServer(), prepare: func(l *life) { l.resolvedRuns() }}
 	e.happens = func(l *life) {
 		var lock *holder
 		if l.guarded {

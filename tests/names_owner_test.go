@@ -157,19 +157,12 @@ func (s *scene) resolvedRuns() (stop func()) {
 	if s.user == 0 {
 		uid = "0"
 	}
-	s.script(`mkdir -p /run/dbus /run/systemd/resolve /etc/systemd
+	s.script(`mkdir -p /run/systemd/resolve /etc/systemd
 echo systemd-resolve:x:` + uid + `:` + uid + `::/:/bin/false >> /etc/passwd; echo systemd-resolve:x:` + uid + `: >> /etc/group
 chown ` + uid + `:` + uid + ` /run/systemd/resolve
 printf '[Resolve]\nFallbackDNS=\n' > /etc/systemd/resolved.conf
 `)
-	if err := os.WriteFile(s.lab.Client.Path("/run/bus.conf"), []byte(bus), 0o644); err != nil {
-		s.Fatal(err)
-	}
-	s.daemon("dbus-daemon", "--config-file=/run/bus.conf", "--nofork", "--nopidfile")
-	s.until("the bus listens", func() bool {
-		_, err := os.Stat(s.lab.Client.Path("/run/dbus/system_bus_socket"))
-		return err == nil
-	})
+	s.systemBus()
 	stop = s.startResolved(root)
 	s.script(root + "/usr/bin/resolvectl llmnr eth0 no; " + root + "/usr/bin/resolvectl mdns eth0 no; ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
 	return stop

@@ -13,8 +13,12 @@ import (
 
 func main() {
 	// A hook may run under TasksMax=10, which counts threads (Debian's
-	// openvpn@.service). The work is a chain of system calls; two suffice.
+	// openvpn@.service) and its client. The work is a chain of system calls: one
+	// suffices there, two elsewhere.
 	runtime.GOMAXPROCS(2)
+	if len(os.Args) > 1 && (os.Args[1] == "up" || os.Args[1] == "down") {
+		runtime.GOMAXPROCS(1)
+	}
 	// `systemctl kill -s USR1` reaches every process of a unit; a client whose
 	// hook it ended would give up.
 	signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
