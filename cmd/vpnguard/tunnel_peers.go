@@ -76,7 +76,12 @@ func (w *world) changePeers(t *tree, name endpoint.IfName, e edit, change engine
 	}
 	running, err := w.applyPeer(name, change)
 	if err != nil {
-		return t.undo([]edit{e}, fmt.Errorf("change the running tunnel %q: %w", name, err))
+		undone := t.undo([]edit{e}, fmt.Errorf("change the running tunnel %q: %w", name, err))
+		var by *net.OpError // ours is not the right to connect, or the tunnel's answer is no
+		if errors.Is(err, unix.EPERM) && !errors.As(err, &by) {
+			return &usageError{undone, fmt.Sprintf("the tunnel takes no changes while it runs: end it, do this again, and bring it up (`vpnguard tunnel down %s`)", name)}
+		}
+		return undone
 	}
 	fmt.Fprintf(w.stderr, "vpnguard: wrote %s%s\n", confDir, e.path)
 	if running {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -124,6 +125,11 @@ func TestPeersAreAddedToFileAndDeviceAndRemovedAgain(t *testing.T) {
 		if code != exitFailed || out != "" || !strings.Contains(wrong, "every file is as it was") {
 			t.Errorf("%q: exit %d, %q, %q", args, code, out, wrong)
 		}
+	}
+	sameFiles(t, full, files(t, root))
+	d.refuse = os.ErrPermission
+	if code, _, wrong := tunnelIn(root, "", "peers", "remove", "wg0", "tablet"); code != exitUsage || !strings.Contains(wrong, "the tunnel takes no changes while it runs: end it") {
+		t.Errorf("a device that takes no changes: exit %d, %q", code, wrong)
 	}
 	sameFiles(t, full, files(t, root))
 	d.refuse = nil
@@ -246,4 +252,28 @@ func readQR(t *testing.T, drawn string) string {
 		t.Fatal(err)
 	}
 	return result.GetText()
+}
+
+// Those who add at the same moment get different addresses, and none is lost.
+func TestPeersThatAreAddedAtOnceAreAllThere(t *testing.T) {
+	root := tunnelRoot(t)
+	server(t, root)
+	var all sync.WaitGroup
+	const adders = 8
+	for range adders {
+		all.Go(func() {
+			if code, _, wrong := tunnelIn(root, "", "peers", "add", "wg0", "--endpoint", "vpn.example.net"); code != 0 {
+				t.Errorf("exit %d, %q", code, wrong)
+			}
+		})
+	}
+	all.Wait()
+	text, err := os.ReadFile(root + confDir + "/wg0.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := wgconf.Parse("wg0.conf", text) // which refuses an address that two have
+	if err != nil || len(c.Peers) != 1+adders {
+		t.Errorf("%d peers, %v", len(c.Peers), err)
+	}
 }

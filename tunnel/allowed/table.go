@@ -50,18 +50,18 @@ func from16(b []byte) bits128 {
 }
 
 // Insert gives prefix, which must be valid, to value; the last one to ask has
-// it. Bits behind the prefix's length count for nothing.
-func (t *Table[V]) Insert(prefix netip.Prefix, value V) {
+// it. Bits behind the prefix's length count for nothing. It tells who had it, if
+// anybody did.
+func (t *Table[V]) Insert(prefix netip.Prefix, value V) (was V, held bool) {
 	prefix = prefix.Masked()
 	raw := prefix.Addr().AsSlice()
 	if prefix.Addr().Is4() {
-		insert(&t.v4, from4(raw), prefix.Bits(), value)
-	} else {
-		insert(&t.v6, from16(raw), prefix.Bits(), value)
+		return insert(&t.v4, from4(raw), prefix.Bits(), value)
 	}
+	return insert(&t.v6, from16(raw), prefix.Bits(), value)
 }
 
-func insert[V comparable](at **node[V], prefix bits128, length int, value V) {
+func insert[V comparable](at **node[V], prefix bits128, length int, value V) (was V, held bool) {
 	for *at != nil {
 		n := *at
 		shared := min(n.prefix.common(prefix), n.length, length)
@@ -72,18 +72,20 @@ func insert[V comparable](at **node[V], prefix bits128, length int, value V) {
 			*at = parted
 			if shared == length {
 				parted.value, parted.held = value, true
-				return
+				return was, false
 			}
 			parted.child[prefix.bit(shared)] = &node[V]{prefix: prefix, length: length, value: value, held: true}
-			return
+			return was, false
 		}
 		if n.length == length {
+			was, held = n.value, n.held
 			n.value, n.held = value, true
-			return
+			return was, held
 		}
 		at = &n.child[prefix.bit(n.length)]
 	}
 	*at = &node[V]{prefix: prefix, length: length, value: value, held: true}
+	return was, false
 }
 
 // Lookup4 finds the value for an IPv4 address, the first 4 bytes of b.
@@ -108,58 +110,6 @@ func lookup[V comparable](n *node[V], addr bits128) (found V, ok bool) {
 // Any6 reports whether there is a prefix of IPv6.
 func (t *Table[V]) Any6() bool { return t.v6 != nil }
 
-// Held calls f for each prefix of value.
-func (t *Table[V]) Held(value V, f func(netip.Prefix)) {
-	t.All(func(prefix netip.Prefix, holder V) {
-		if holder == value {
-			f(prefix)
-		}
-	})
-}
-
-// All calls f for each prefix and its holder: first IPv4, then IPv6, each in
-// the order of addresses, a prefix before those inside it.
-func (t *Table[V]) All(f func(prefix netip.Prefix, holder V)) {
-	walk(t.v4, func(n *node[V]) {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], uint32(n.prefix.hi>>32))
-		f(netip.PrefixFrom(netip.AddrFrom4(b), n.length).Masked(), n.value)
-	})
-	walk(t.v6, func(n *node[V]) {
-		var b [16]byte
-		binary.BigEndian.PutUint64(b[:], n.prefix.hi)
-		binary.BigEndian.PutUint64(b[8:], n.prefix.lo)
-		f(netip.PrefixFrom(netip.AddrFrom16(b), n.length).Masked(), n.value)
-	})
-}
-
-func walk[V comparable](n *node[V], f func(*node[V])) {
-	if n == nil {
-		return
-	}
-	if n.held {
-		f(n)
-	}
-	walk(n.child[0], f)
-	walk(n.child[1], f)
-}
-
-// Remove takes every prefix of value out.
-func (t *Table[V]) Remove(value V) {
-	t.v4 = without(t.v4, value)
-	t.v6 = without(t.v6, value)
-}
-
-// without keeps no node that is neither a prefix nor a parting.
-func without[V comparable](n *node[V], value V) *node[V] {
-	if n == nil {
-		return nil
-	}
-	n.child[0], n.child[1] = without(n.child[0], value), without(n.child[1], value)
-	n.leave(value)
-	return n.needed()
-}
-
 // needed is what stands in n's place: n itself, unless it is neither a prefix
 // nor a parting.
 func (n *node[V]) needed() *node[V] {
@@ -170,14 +120,6 @@ func (n *node[V]) needed() *node[V] {
 		return n.child[0]
 	}
 	return n.child[1]
-}
-
-// leave takes n's prefix away from value.
-func (n *node[V]) leave(value V) {
-	if n.held && n.value == value {
-		var none V
-		n.held, n.value = false, none
-	}
 }
 
 // Delete takes one prefix, which must be valid, out if it is value's.
@@ -195,9 +137,11 @@ func cut[V comparable](n *node[V], prefix bits128, length int, value V) *node[V]
 	if n == nil || n.length > length || n.prefix.common(prefix) < n.length {
 		return n
 	}
-	if n.length == length {
-		n.leave(value)
-	} else {
+	switch {
+	case n.length == length && n.held && n.value == value:
+		var none V
+		n.held, n.value = false, none
+	case n.length < length:
 		at := &n.child[prefix.bit(n.length)]
 		*at = cut(*at, prefix, length, value)
 	}

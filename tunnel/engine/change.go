@@ -93,19 +93,27 @@ func (e *Engine) Prepare(c Change) (*Prepared, error) {
 			p.local, local = made, made
 		}
 	}
-	// What there will be after each step; nil: no such peer.
+	// What there will be after each step where that is not what there is; nil:
+	// no such peer.
 	then := map[key.Public]*noise.Remote{}
-	if !c.ReplacePeers {
-		if err := p.keep(then); err != nil {
+	count := len(e.peers)
+	switch {
+	case c.ReplacePeers:
+		count = 0
+	case p.local != nil:
+		if err := p.keep(); err != nil {
 			return nil, err
 		}
+		count = len(p.kept)
 	}
-	count := len(then)
 	for i, pc := range c.Peers {
 		if err := pc.check(); err != nil {
 			return nil, err
 		}
-		was := then[pc.Public]
+		was, known := then[pc.Public]
+		if !known {
+			was = p.before(pc.Public)
+		}
 		switch {
 		case pc.Public == local.Public(), was == nil && (pc.Remove || pc.UpdateOnly):
 			p.passed[i] = true
@@ -137,13 +145,10 @@ func (e *Engine) Prepare(c Change) (*Prepared, error) {
 	return p, nil
 }
 
-// keep collects the peers that are, as they are by a new private key.
-func (p *Prepared) keep(then map[key.Public]*noise.Remote) error {
+// keep makes the peers that stay anew, by a new private key.
+func (p *Prepared) keep() error {
+	p.kept = make(map[key.Public]*noise.Remote, len(p.e.peers))
 	for k, peer := range p.e.peers {
-		if p.local == nil {
-			then[k] = peer.remote
-			continue
-		}
 		if k == p.local.Public() {
 			continue
 		}
@@ -151,13 +156,22 @@ func (p *Prepared) keep(then map[key.Public]*noise.Remote) error {
 		if err != nil {
 			return fmt.Errorf("set the private key: %w", err)
 		}
-		then[k] = made
+		p.kept[k] = made
+	}
+	return nil
+}
+
+// before is what there is of a peer before the first of Change.Peers; nil:
+// nothing.
+func (p *Prepared) before(k key.Public) *noise.Remote {
+	if p.change.ReplacePeers {
+		return nil
 	}
 	if p.local != nil {
-		p.kept = make(map[key.Public]*noise.Remote, len(then))
-		for k, r := range then {
-			p.kept[k] = r
-		}
+		return p.kept[k]
+	}
+	if peer := p.e.peers[k]; peer != nil {
+		return peer.remote
 	}
 	return nil
 }
@@ -194,7 +208,7 @@ func (p *Prepared) Commit(now time.Duration) {
 	remove := func(k key.Public) {
 		if peer := e.peers[k]; peer != nil {
 			gone[k] = stamps{peer.stamped, peer.greatest}
-			e.RemovePeer(k)
+			e.remove(peer)
 		}
 	}
 	if p.change.ReplacePeers {
@@ -216,6 +230,7 @@ func (p *Prepared) Commit(now time.Duration) {
 			peer.apply(now, c, p.remotes[i])
 		}
 	}
+	e.refit() // once: it looks at every peer
 }
 
 // rekey gives every peer what the new private key makes of it.
@@ -226,7 +241,7 @@ func (p *Prepared) rekey() {
 		made := p.kept[k]
 		if made == nil {
 			if !p.change.ReplacePeers {
-				e.RemovePeer(k)
+				e.remove(peer)
 			}
 			continue
 		}
@@ -282,16 +297,16 @@ func (p *Peer) apply(now time.Duration, c PeerChange, remote *noise.Remote) {
 		}
 	}
 	if c.ReplaceAllowed {
-		p.e.routes.Remove(p)
+		p.disallow()
 	}
 	for _, a := range c.Allowed {
 		if a.Remove {
 			p.e.routes.Delete(a.Prefix, p)
+			p.lose(a.Prefix.Masked())
 		} else {
-			p.e.routes.Insert(a.Prefix, p)
+			p.allow(a.Prefix)
 		}
 	}
-	p.e.refit()
 }
 
 // Private returns a copy of our private key.

@@ -128,8 +128,8 @@ func (e *Engine) Public() key.Public { return e.local.Public() }
 
 // Close forgets every key. e is of no use afterwards.
 func (e *Engine) Close() {
-	for k := range e.peers {
-		e.RemovePeer(k)
+	for _, p := range e.peers {
+		e.remove(p)
 	}
 	e.local = nil
 }

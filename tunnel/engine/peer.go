@@ -37,6 +37,7 @@ type Peer struct {
 	endpoint netip.AddrPort
 	pinned   []netip.AddrPort
 	interval time.Duration
+	allowed  []netip.Prefix // what the engine's routes give it, in the order it came
 
 	handshake      *noise.Initiator // that we began; nil: none
 	handshakeIndex uint32
@@ -104,37 +105,61 @@ func (e *Engine) SetPeer(now time.Duration, c PeerConfig) error {
 
 // RemovePeer forgets a peer and its keys.
 func (e *Engine) RemovePeer(k key.Public) {
-	p := e.peers[k]
-	if p == nil {
-		return
+	if p := e.peers[k]; p != nil {
+		e.remove(p)
+		e.refit()
 	}
+}
+
+// remove forgets a peer. refit is to follow.
+func (e *Engine) remove(p *Peer) {
 	p.dropHandshake()
 	p.dropSessions()
 	p.dropStaged()
-	e.routes.Remove(p)
+	p.disallow()
 	heap.Remove(&e.wakes, p.place)
-	delete(e.peers, k)
+	delete(e.peers, p.public)
 	p.remote.Erase()
-	e.refit()
 }
 
 // Peers tells of every peer, in no order.
 func (e *Engine) Peers() []PeerStatus {
 	out := make([]PeerStatus, 0, len(e.peers))
-	place := make(map[*Peer]int, len(e.peers))
 	for _, p := range e.peers {
-		place[p] = len(out)
 		out = append(out, PeerStatus{
-			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Keepalive: p.interval, LastHandshake: p.finished,
+			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Allowed: slices.Clone(p.allowed), Keepalive: p.interval, LastHandshake: p.finished,
 			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
 		})
 	}
-	// One walk for all: a walk each would hold packets up for long with many peers.
-	e.routes.All(func(a netip.Prefix, p *Peer) {
-		st := &out[place[p]]
-		st.Allowed = append(st.Allowed, a)
-	})
 	return out
+}
+
+// allow gives the peer a prefix, which another may lose by that.
+func (p *Peer) allow(prefix netip.Prefix) {
+	prefix = prefix.Masked()
+	was, held := p.e.routes.Insert(prefix, p)
+	if held && was == p {
+		return
+	}
+	if held {
+		was.lose(prefix)
+	}
+	p.allowed = append(p.allowed, prefix)
+}
+
+// lose takes a prefix out of the peer's own list.
+func (p *Peer) lose(prefix netip.Prefix) {
+	if i := slices.Index(p.allowed, prefix); i >= 0 {
+		p.allowed = slices.Delete(p.allowed, i, i+1)
+	}
+}
+
+// disallow takes every prefix away.
+func (p *Peer) disallow() {
+	for _, a := range p.allowed {
+		p.e.routes.Delete(a, p)
+	}
+	p.allowed = nil
 }
 
 // pin keeps the peer to addresses, none: to no address.
