@@ -23,7 +23,7 @@ import (
 
 // Version is that of the protocol. A guardian refuses calls of another one:
 // after an upgrade it has to be restarted, which opens nothing.
-const Version = 1
+const Version = 2
 
 // maxFrame bounds a frame, in bytes: a call with 10,000 endpoints has half of it.
 const maxFrame = 1 << 20
