@@ -202,7 +202,7 @@ func (c *tunnelUpCommand) engineUser() (uid, gid uint32, err error) {
 
 func setupOf(name string, conf wgconf.Config) worker.Setup {
 	i := conf.Interface
-	s := worker.Setup{Inside: inside(i.Addresses), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
+	s := worker.Setup{Inside: inside(conf), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
 	if s.Mark == 0 {
 		s.Mark = engineMark
 	}
@@ -216,10 +216,14 @@ func setupOf(name string, conf wgconf.Config) worker.Setup {
 	return s
 }
 
-// inside are the networks of our own addresses.
-func inside(addresses []netip.Prefix) (list []netip.Prefix) {
-	for _, a := range addresses {
+// inside are the networks of our own addresses and what the peers of the file are
+// allowed: the seal keeps both in the tunnel.
+func inside(conf wgconf.Config) (list []netip.Prefix) {
+	for _, a := range conf.Interface.Addresses {
 		list = append(list, a.Masked())
+	}
+	for _, p := range conf.Peers {
+		list = append(list, p.AllowedIPs...)
 	}
 	return list
 }
@@ -281,7 +285,7 @@ func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err
 			}
 			p.setup.Peers[i].Endpoints = append(p.setup.Peers[i].Endpoints, e.Addr)
 			if !slices.Contains(ends, e) {
-				ends = append(ends, e)
+				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, e.Addr)
 			}
 		}
 	}
