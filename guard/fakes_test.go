@@ -61,7 +61,7 @@ func newHost(t *testing.T) *host {
 	h.filter.host, h.knobs.host, h.journal.host, h.links.host = h, h, h, h
 	h.knobs.root, h.knobs.off = t.TempDir(), map[string]int{}
 	h.knobs.make("all", "eth0", "tun0", "tun1", "tun2", "tun3")
-	h.Guard = &Guard{Filter: &h.filter, Knobs: &h.knobs, Routing: &h.routing, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
+	h.Guard = &Guard{Filter: &h.filter, NAT: &h.filter, Knobs: &h.knobs, Routing: &h.routing, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
 		Resolver: fakeResolver{}, Now: func() time.Time { return time.Unix(1800000000, 0).UTC() },
 		Uptime: func() time.Duration { return time.Hour }}
 	return h
@@ -90,6 +90,7 @@ func (h *host) step(effect string, do func() error) error {
 type fakeFilter struct {
 	*host
 	have rules.Ruleset
+	nat  *rules.Masquerade
 }
 
 func (f *fakeFilter) List() (nft.Listing, error) { return listing(f.have), nil }
@@ -107,6 +108,14 @@ func (f *fakeFilter) Replace(rs rules.Ruleset) (nft.Listing, error) {
 
 func (f *fakeFilter) Restore(rs rules.Ruleset) error {
 	return f.step("restore", func() error { f.have = rs; return nil })
+}
+
+func (f *fakeFilter) Masquerade(m rules.Masquerade) error {
+	return f.step("masquerade", func() error { f.nat = &m; return nil })
+}
+
+func (f *fakeFilter) Unmasquerade() error {
+	return f.step("unmasquerade", func() error { f.nat = nil; return nil })
 }
 
 func (f *fakeFilter) Remove() error {
@@ -241,6 +250,10 @@ func (k *fakeKnobs) turned() map[string]int {
 		}
 	}
 	return out
+}
+
+func (k *fakeKnobs) Forward(ifaces []string) ([]sysctl.Change, []sysctl.Skipped, error) {
+	return sysctl.PlanForwarding(k.fs(), ifaces)
 }
 
 func (k *fakeKnobs) Plan(wires, tunnels []string) ([]sysctl.Change, []sysctl.Skipped, error) {

@@ -95,6 +95,10 @@ func farJob(args []string) error {
 	if len(args) > 5 { // one more in the same place
 		port, name, addresses = 0, args[5], []netip.Prefix{netip.MustParsePrefix(args[6])}
 	}
+	allowed := []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")}
+	if len(args) > 7 {
+		allowed = []netip.Prefix{netip.MustParsePrefix(args[7])}
+	}
 	if trip > 0 {
 		port++
 		if err := delay(far.Endpoint().Port(), port, trip/2); err != nil {
@@ -102,7 +106,7 @@ func farJob(args []string) error {
 		}
 	}
 	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName(name), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
-		Public: public, Preshared: shared, Endpoint: at, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
+		Public: public, Preshared: shared, Endpoint: at, Allowed: allowed,
 	}}})
 	if err != nil {
 		return err
