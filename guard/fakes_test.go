@@ -110,14 +110,6 @@ func (f *fakeFilter) Restore(rs rules.Ruleset) error {
 	return f.step("restore", func() error { f.have = rs; return nil })
 }
 
-func (f *fakeFilter) Masquerade(m rules.Masquerade) error {
-	return f.step("masquerade", func() error { f.nat = &m; return nil })
-}
-
-func (f *fakeFilter) Unmasquerade() error {
-	return f.step("unmasquerade", func() error { f.nat = nil; return nil })
-}
-
 func (f *fakeFilter) Remove() error {
 	return f.step("remove", func() error { f.have = rules.Ruleset{}; return nil })
 }
@@ -250,10 +242,6 @@ func (k *fakeKnobs) turned() map[string]int {
 		}
 	}
 	return out
-}
-
-func (k *fakeKnobs) Forward(ifaces []string) ([]sysctl.Change, []sysctl.Skipped, error) {
-	return sysctl.PlanForwarding(k.fs(), ifaces)
 }
 
 func (k *fakeKnobs) Plan(wires, tunnels []string) ([]sysctl.Change, []sysctl.Skipped, error) {

@@ -1,9 +1,13 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"slices"
 
 	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/sysctl"
 )
 
 // masquerade is that of the session that has one; nil: none has. The table is one,
@@ -42,6 +46,21 @@ func (g *Guard) translate(rec *Record) error {
 	if !rec.Translates {
 		return nil
 	}
+	// Forwarding loosens: it must not stay as long as another session does.
+	forwards := func(c sysctl.Change) bool { return c.Knob.Forwards() }
+	var failed []error
+	for _, c := range slices.DeleteFunc(slices.Clone(rec.Knobs), func(c sysctl.Change) bool { return !forwards(c) }) {
+		for _, e := range g.Knobs.Restore([]sysctl.Change{c}) {
+			var changed *sysctl.ChangedError
+			if !errors.As(e, &changed) && !errors.Is(e, os.ErrNotExist) {
+				failed = append(failed, fmt.Errorf("restore a sysctl: %w", e))
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	rec.Knobs = slices.DeleteFunc(slices.Clone(rec.Knobs), forwards)
 	err := g.NAT.Unmasquerade()
 	rec.Translates = err != nil
 	return err

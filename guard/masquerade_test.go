@@ -4,10 +4,24 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/sysctl"
 )
+
+func (f *fakeFilter) Masquerade(m rules.Masquerade) error {
+	return f.step("masquerade", func() error { f.nat = &m; return nil })
+}
+
+func (f *fakeFilter) Unmasquerade() error {
+	return f.step("unmasquerade", func() error { f.nat = nil; return nil })
+}
+
+func (k *fakeKnobs) Forward(ifaces []string) ([]sysctl.Change, []sysctl.Skipped, error) {
+	return sysctl.PlanForwarding(k.fs(), ifaces)
+}
 
 func serving(dev string) Request {
 	r := request(dev)
@@ -76,8 +90,22 @@ func TestMasqueradeIsOneSessions(t *testing.T) {
 	if _, err := h.Up(ctx, serving("tun2"), false); !errors.As(err, &refused) {
 		t.Errorf("a second one: %v", err)
 	}
-	if _, err := h.Stop(ctx, Selection{Dev: "tun0"}); err != nil || h.filter.nat != nil {
-		t.Errorf("%v, table %v is left beside another session", err, h.filter.nat)
+	forwards := func() (n int) {
+		for knob := range h.knobs.turned() {
+			if strings.HasSuffix(knob, "/forwarding") {
+				n++
+			}
+		}
+		return n
+	}
+	if forwards() == 0 {
+		t.Error("nothing is forwarded")
+	}
+	if _, err := h.Stop(ctx, Selection{Dev: "tun0"}); err != nil || h.filter.nat != nil || forwards() > 0 {
+		t.Errorf("%v, table %v and %d knobs of forwarding are left beside another session", err, h.filter.nat, forwards())
+	}
+	if st, err := h.Status(); err != nil || !st.Enforced {
+		t.Errorf("%v, drift %q", err, st.Drift)
 	}
 	h.mustStopAll()
 }

@@ -147,6 +147,9 @@ func ParseKnob(s string) (Knob, error) {
 // Interface returns the interface, or [All].
 func (k Knob) Interface() string { return k.iface }
 
+// Forwards reports whether it is an interface's forwarding.
+func (k Knob) Forwards() bool { return k.key != nil && k.key.name == "forwarding" }
+
 // String returns the path below /proc/sys, such as net/ipv4/conf/eth0/rp_filter.
 func (k Knob) String() string {
 	if k.key == nil {

@@ -92,7 +92,9 @@ func TestMasqueradeLetsPeersOutWithTheServersAddress(t *testing.T) {
 	if out, _, _ := s.vpnguard("doctor"); strings.Contains(out, "vpnguard_nat") {
 		t.Errorf("doctor takes the own table for somebody else's:\n%s", out)
 	}
-	s.must(0, "status")
+	if out, _ := s.must(0, "status"); !strings.Contains(out, "peers of own0 go out by the wires") {
+		t.Errorf("status:\n%s", out)
+	}
 	s.must(0, "tunnel", "down", "own0")
 	s.gone(before)
 
