@@ -43,6 +43,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 	}
 	rec := p.Record
 	rec.NetNS = g.NetNS
+	rec.Translates = rec.Translates || rec.masquerade() != nil // before it is put in
 	rec.Phase, rec.Problem, rec.Fingerprints = Applying, "", nil
 	if rec.Since.IsZero() {
 		rec.Since = g.Now()
@@ -63,6 +64,7 @@ func (g *Guard) apply(p Plan) (Record, error) {
 // harden turns knobs that are recorded, under rules that are in force, and
 // records the end.
 func (g *Guard) harden(rec Record, changes []sysctl.Change) (Record, error) {
+	errNAT := g.translate(&rec)
 	_, skipped, err := g.Knobs.Apply(changes)
 	for _, s := range skipped {
 		rec.Skipped = append(rec.Skipped, fmt.Sprintf("%s stays %d: %v", s.Knob, s.Old, s.Err))
@@ -74,6 +76,7 @@ func (g *Guard) harden(rec Record, changes []sysctl.Change) (Record, error) {
 			err = &drift[0]
 		}
 	}
+	err = errors.Join(err, errNAT)
 	fault.Point("up.hardened")
 	g.steer(&rec)
 	rec.Phase, rec.Problem = Steady, ""

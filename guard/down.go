@@ -202,6 +202,15 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 		}
 	}
 	fault.Point("down.restored")
+	if rec.Translates {
+		if err := g.NAT.Unmasquerade(); err != nil {
+			if failing == stayClosed {
+				return warnings, &StateError{err, "the host is closed; `vpnguard recover` opens it all the same"}
+			}
+			lost = append(lost, err)
+		}
+	}
+	fault.Point("down.untranslated")
 	named, errNames := g.restoreNames()
 	warnings = append(warnings, named...)
 	if err := g.Filter.Remove(); err != nil {
@@ -210,7 +219,7 @@ func (g *Guard) open(rec Record, failing onFailure) (warnings []string, err erro
 	fault.Point("down.opened")
 	if len(lost) > 0 {
 		slices.Reverse(left)
-		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Since: g.Now()}); err != nil {
+		if err := g.Journal.Save(Record{Phase: Steady, NetNS: g.NetNS, Knobs: left, Translates: rec.Translates, Since: g.Now()}); err != nil {
 			lost = append(lost, fmt.Errorf("record what is left: %w", err))
 		}
 		return warnings, &StateError{errors.Join(append(lost, errNames)...), "the host is open, but these are not as they were; `vpnguard recover` tries again"}

@@ -61,7 +61,7 @@ func newHost(t *testing.T) *host {
 	h.filter.host, h.knobs.host, h.journal.host, h.links.host = h, h, h, h
 	h.knobs.root, h.knobs.off = t.TempDir(), map[string]int{}
 	h.knobs.make("all", "eth0", "tun0", "tun1", "tun2", "tun3")
-	h.Guard = &Guard{Filter: &h.filter, Knobs: &h.knobs, Routing: &h.routing, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
+	h.Guard = &Guard{Filter: &h.filter, NAT: &h.filter, Knobs: &h.knobs, Routing: &h.routing, Journal: &h.journal, Kept: &fakeJournal{host: h}, Links: &h.links, Clients: &h.clients,
 		Resolver: fakeResolver{}, Now: func() time.Time { return time.Unix(1800000000, 0).UTC() },
 		Uptime: func() time.Duration { return time.Hour }}
 	return h
@@ -90,6 +90,7 @@ func (h *host) step(effect string, do func() error) error {
 type fakeFilter struct {
 	*host
 	have rules.Ruleset
+	nat  *rules.Masquerade
 }
 
 func (f *fakeFilter) List() (nft.Listing, error) { return listing(f.have), nil }

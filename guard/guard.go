@@ -37,6 +37,15 @@ type Knobs interface {
 	Apply([]sysctl.Change) ([]sysctl.Change, []sysctl.Skipped, error)
 	Verify([]sysctl.Change) []sysctl.Drift
 	Restore([]sysctl.Change) []error
+	// Forward plans the forwarding of IPv4 between interfaces.
+	Forward(ifaces []string) ([]sysctl.Change, []sysctl.Skipped, error)
+}
+
+// Translator has the table of a tunnel's server role; package nft has it.
+type Translator interface {
+	Masquerade(rules.Masquerade) error
+	// Unmasquerade removes it; none is not an error.
+	Unmasquerade() error
 }
 
 // Routing is the host's steering; package route has it.
@@ -93,6 +102,7 @@ type Found struct {
 // Guard changes and reports the state of one host.
 type Guard struct {
 	Filter   Filter
+	NAT      Translator
 	Knobs    Knobs
 	Routing  Routing
 	Journal  Journal

@@ -37,6 +37,13 @@ func (g *Guard) plan(rec Record, links []link.Link) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan sysctls: %w", err)
 	}
+	if m := rec.masquerade(); m != nil {
+		forward, missing, err := g.Knobs.Forward(append(slices.Clone(names), m.Device))
+		if err != nil {
+			return Plan{}, fmt.Errorf("plan forwarding: %w", err)
+		}
+		changes, skipped = append(changes, forward...), append(skipped, missing...)
+	}
 	rec.Knobs = sysctl.Merge(g.stillOurs(rec.presentKnobs(links), changes), changes)
 	rec.Skipped = nil
 	for _, s := range skipped {
@@ -90,7 +97,7 @@ func byName(links []link.Link, name string) (link.Link, bool) {
 func merge(old Session, known bool, r Request, dev link.Link) (Session, error) {
 	s := Session{
 		ID: r.Dev, Client: r.Client, Dev: r.Dev, PID: r.PID, Up: !r.Connecting,
-		Endpoints: slices.Clone(r.Endpoints), Listen: r.Listen, Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains, RouteDomains: r.RouteDomains, Naming: r.Naming,
+		Endpoints: slices.Clone(r.Endpoints), Listen: r.Listen, Masquerade: r.Masquerade, Addresses: r.Addresses, DNS: r.DNS, Domains: r.Domains, RouteDomains: r.RouteDomains, Naming: r.Naming,
 		Routes: r.Routes, Bootstrap: r.Bootstrap, Settings: r.Settings, Profile: rules.Full,
 	}
 	if len(s.Addresses) == 0 {

@@ -44,6 +44,8 @@ type Record struct {
 	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
 	NoLog        bool              `json:"no_log"`  // the kernel cannot tell of blocked packets
 	Since        time.Time         `json:"since"`
+	// Translates says that the table of a server's masquerade may be there.
+	Translates bool `json:"translates,omitempty"`
 }
 
 // Settings are what the configuration adds to every session.
@@ -67,10 +69,12 @@ type Session struct {
 	Explicit  bool                `json:"explicit"` // the profile was asked for, not guessed
 	Endpoints []endpoint.Endpoint `json:"endpoints"`
 	Listen    uint16              `json:"listen,omitzero"` // of a tunnel's server, whose peers may be anywhere
-	Owner     rules.Owner         `json:"owner"`
-	Addresses []netip.Prefix      `json:"addresses"`
-	DNS       []netip.Addr        `json:"dns"`
-	Domains   []string            `json:"domains"`
+	// Masquerade is what the server does for its peers; nil: nothing.
+	Masquerade *rules.Masquerade `json:"masquerade,omitempty"`
+	Owner      rules.Owner       `json:"owner"`
+	Addresses  []netip.Prefix    `json:"addresses"`
+	DNS        []netip.Addr      `json:"dns"`
+	Domains    []string          `json:"domains"`
 	// RouteDomains are asked of DNS and not searched; Naming says who sets both.
 	RouteDomains []string       `json:"route_domains"`
 	Naming       Naming         `json:"naming"`

@@ -83,6 +83,9 @@ func (g *Guard) removeStray(res *Result) error {
 		return err
 	}
 	res.State = Open
+	if err := g.NAT.Unmasquerade(); err != nil {
+		return err
+	}
 	routing, err := g.Routing.Have()
 	if err != nil {
 		return err

@@ -23,7 +23,9 @@ type Request struct {
 	Endpoints []endpoint.Endpoint
 	// Listen is the UDP port of a tunnel's server; 0: it is a client.
 	Listen uint16
-	Names  []endpoint.OrName
+	// Masquerade is what the server does for its peers; nil: nothing.
+	Masquerade *rules.Masquerade
+	Names      []endpoint.OrName
 	// ResolveTimeout bounds the looking up of Names; 0 looks nothing up.
 	ResolveTimeout time.Duration
 	UIDs           []uint32 // with Mark and Cgroup: the owner as the user gave it

@@ -258,6 +258,9 @@ func (r Record) Exposed() (list []string) {
 	if !r.idle() && p.Profile == rules.Split {
 		list = append(list, "all but the tunnels' own prefixes is in clear (profile split)")
 	}
+	if m := r.masquerade(); m != nil && p.Profile == rules.Split {
+		list = append(list, fmt.Sprintf("peers of %s go out by the wires with this host's address", m.Device))
+	}
 	if p.LAN {
 		list = append(list, "the LAN's private ranges")
 	}

@@ -102,6 +102,9 @@ func (g *Guard) prepare(r Request, warnings []string) (Plan, []string, error) {
 	if err != nil {
 		return Plan{}, nil, err
 	}
+	if err := rec.checkMasquerade(s); err != nil {
+		return Plan{}, nil, err
+	}
 	if s.Since.IsZero() {
 		s.Since = g.Now()
 	}

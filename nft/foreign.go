@@ -133,7 +133,8 @@ func (r foreignReading) table(family byte, a *netlink.AttributeDecoder) {
 			dormant = a.Uint32()&uint32(nftables.TableFlagDormant) != 0
 		}
 	}
-	ours := t.Name == rules.TableName && (family == unix.NFPROTO_INET || family == unix.NFPROTO_NETDEV)
+	ours := t.Name == rules.TableName && (family == unix.NFPROTO_INET || family == unix.NFPROTO_NETDEV) ||
+		t.Name == rules.MasqueradeTable && family == unix.NFPROTO_INET
 	if t.Family == "" {
 		t.Family = fmt.Sprintf("family %d", family)
 	}

@@ -90,11 +90,15 @@ type Translation struct {
 }
 
 // Shadow is the chain that keeps packets from the tunnel that claim to come
-// from the listen port.
+// from the listen port, and flows that others begin to peers.
 func (m Masquerade) Shadow() Chain {
 	c := Chain{Name: "shadow", Hook: Forward, Priority: priorityFilter, Policy: Accept}
 	c.add("port-shadow", "no peer shadows the tunnel's own port (CVE-2021-3773)", Drop,
 		onIface(Incoming, m.Device), Iface{Dir: Outgoing, Name: m.Device, Not: true}, L4{[]uint8{ProtoUDP}}, Port{Src, []PortRange{{m.ListenPort, m.ListenPort}}})
+	if len(m.Inside) > 0 {
+		c.add("from-outside", "the forwarding is for peers who go out: nobody calls them by it", Drop,
+			Iface{Dir: Incoming, Name: m.Device, Not: true}, onIface(Outgoing, m.Device), CT{States: []CTState{CTNew}})
+	}
 	return c
 }
 

@@ -7,7 +7,6 @@ package sysctl
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"strings"
 )
@@ -29,9 +28,6 @@ type key struct {
 	min, max     int // what may be written; the kernel itself checks few of them
 }
 
-// readOnly marks a key that is read to decide about others.
-const readOnly = math.MinInt
-
 // The combinations are those of include/linux/inetdevice.h (IN_DEV_*),
 // net/ipv4/arp.c and net/ipv6/{exthdrs,ndisc}.c; the tests measure the IPv4 ones.
 var keys = [...]key{
@@ -42,7 +38,7 @@ var keys = [...]key{
 	{"ipv4", "accept_source_route", 0, 1},
 	{"ipv4", "send_redirects", 0, 1},
 	{"ipv4", "src_valid_mark", 0, 1},
-	{"ipv4", "forwarding", readOnly, readOnly},
+	{"ipv4", "forwarding", 0, 1},
 	{"ipv6", "accept_redirects", 0, 1},
 	{"ipv6", "accept_source_route", -1, 1},
 	{"ipv6", "accept_ra_rt_info_max_plen", 0, 128},
@@ -82,8 +78,9 @@ func SendRedirects(iface string) (Knob, error) { return newKnob("ipv4", "send_re
 // In force if the interface's or All's is 1.
 func SrcValidMark(iface string) (Knob, error) { return newKnob("ipv4", "src_valid_mark", iface) }
 
-// Forwarding is read to know how AcceptRedirects combines; it cannot be written,
-// for All's resets other keys.
+// Forwarding is whether packets that come in by an interface are forwarded, and
+// decides how AcceptRedirects combines. All's can only be read, for writing it
+// resets other keys.
 func Forwarding(iface string) (Knob, error) { return newKnob("ipv4", "forwarding", iface) }
 
 // AcceptRedirects6 is whether ICMPv6 redirects change routes; All's means nothing.
@@ -150,6 +147,9 @@ func ParseKnob(s string) (Knob, error) {
 // Interface returns the interface, or [All].
 func (k Knob) Interface() string { return k.iface }
 
+// Forwards reports whether it is an interface's forwarding.
+func (k Knob) Forwards() bool { return k.key != nil && k.key.name == "forwarding" }
+
 // String returns the path below /proc/sys, such as net/ipv4/conf/eth0/rp_filter.
 func (k Knob) String() string {
 	if k.key == nil {
@@ -185,7 +185,7 @@ func (k Knob) check(value int) error {
 	switch {
 	case k.key == nil:
 		return errZeroKnob
-	case k.key.min == readOnly:
+	case k.key.name == "forwarding" && k.iface == All:
 		return fmt.Errorf("sysctl %q is only read here", k)
 	case value < k.key.min || value > k.key.max:
 		return fmt.Errorf("sysctl %q: %d is outside %d to %d", k, value, k.key.min, k.key.max)

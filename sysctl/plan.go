@@ -69,6 +69,18 @@ func PlanValue(fs FS, k Knob, value int) ([]Change, []Skipped, error) {
 	return p.changes, p.skipped, nil
 }
 
+// PlanForwarding is the plan for a host that forwards IPv4 between interfaces.
+// IPv6 has no such key of an interface, and its All's makes a host deaf to
+// router advertisements: that is left to whoever knows the network.
+func PlanForwarding(fs FS, ifaces []string) ([]Change, []Skipped, error) {
+	p := planner{fs: fs, seen: map[Knob]bool{}}
+	p.each(Forwarding, ifaces, is(1), 1)
+	if p.err != nil {
+		return nil, nil, p.err
+	}
+	return p.changes, p.skipped, nil
+}
+
 type planner struct {
 	fs      FS
 	seen    map[Knob]bool

@@ -176,7 +176,7 @@ func TestJournalCannotNameAnotherFile(t *testing.T) {
 func TestWriteKeepsToRanges(t *testing.T) {
 	fs := tree(t, map[string]int{"ipv4/e/rp_filter": 1, "ipv4/e/forwarding": 0})
 	rp, _ := RPFilter("e")
-	fwd, _ := Forwarding("e")
+	fwd, _ := Forwarding(All)
 	gone, _ := RPFilter("gone")
 	for _, err := range []error{fs.Write(rp, 3), fs.Write(rp, -1), fs.Write(fwd, 1), fs.Write(Knob{}, 0)} {
 		if err == nil {

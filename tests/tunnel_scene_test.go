@@ -91,20 +91,28 @@ func farJob(args []string) error {
 		at = netip.MustParseAddrPort(args[4])
 	}
 	port := far.Endpoint().Port()
+	name, addresses := "far0", []netip.Prefix{netip.MustParsePrefix("10.8.0.1/24"), netip.MustParsePrefix("fd00:8::1/64")}
+	if len(args) > 5 { // one more in the same place
+		port, name, addresses = 0, args[5], []netip.Prefix{netip.MustParsePrefix(args[6])}
+	}
+	allowed := []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")}
+	if len(args) > 7 {
+		allowed = []netip.Prefix{netip.MustParsePrefix(args[7])}
+	}
 	if trip > 0 {
 		port++
 		if err := delay(far.Endpoint().Port(), port, trip/2); err != nil {
 			return err
 		}
 	}
-	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName("far0"), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
-		Public: public, Preshared: shared, Endpoint: at, Allowed: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/32"), netip.MustParsePrefix("fd00:8::2/128")},
+	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName(name), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
+		Public: public, Preshared: shared, Endpoint: at, Allowed: allowed,
 	}}})
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if err := tun.Configure(d.Name(), d.MTU(), 0, []netip.Prefix{netip.MustParsePrefix("10.8.0.1/24"), netip.MustParsePrefix("fd00:8::1/64")}); err != nil {
+	if err := tun.Configure(d.Name(), d.MTU(), 0, addresses); err != nil {
 		return err
 	}
 	fmt.Print(ready)

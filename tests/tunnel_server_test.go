@@ -2,10 +2,14 @@ package tests
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/tunnel/key"
 )
 
 // A server's peers may be anywhere, behind the lock too; and nothing but its port
@@ -49,7 +53,106 @@ func TestTunnelServesPeersThatAreAnywhere(t *testing.T) {
 	if out, err := s.lab.Client.Run(s.ctx, "wg", "set", "own0", "peer", s.public.String(), "allowed-ips", "8.8.8.0/24"); err == nil {
 		t.Errorf("an address outside for a peer: %s", out)
 	}
+	s.peersChangeWhileItRuns()
 	s.must(0, "tunnel", "down", "own0")
 	s.must(0, "unlock")
 	s.gone(before)
+}
+
+// peersChangeWhileItRuns adds a peer to the running server, kills its engine, and
+// takes the peer away: it passes data until then.
+func (s *tunnelScene) peersChangeWhileItRuns() {
+	s.Helper()
+	private, err := key.NewPrivate(nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	public, err := private.Public()
+	if err != nil {
+		s.Fatal(err)
+	}
+	server, err := s.private.Public()
+	if err != nil {
+		s.Fatal(err)
+	}
+	shared := ""
+	// A far end that begins asks for keys at once; one whose server forgot its
+	// session does so after 15 s only.
+	begins := func(dev string) {
+		s.Helper()
+		s.job(s.lab.Gateway, "far", private.Reveal(), server.String(), shared, "0s", "192.168.1.101:51820", dev, "10.8.0.7/32")
+	}
+	passes := func(dev string, want bool, when string) {
+		s.Helper()
+		wait := "8"
+		if !want {
+			wait = "1"
+		}
+		out, err := s.lab.Gateway.Run(s.ctx, "busybox", "ping", "-q", "-c", "1", "-W", wait, "-I", dev, "10.8.0.2")
+		if (err == nil) != want {
+			s.Errorf("the added peer reaches the server %t, want %t, %s: %v: %s", err == nil, want, when, err, out)
+		}
+	}
+	theirs, said := s.must(0, "tunnel", "peers", "add", "own0", "phone", "--endpoint", "192.168.1.101", "--public-key", public.String(), "--preshared", "--address", "10.8.0.7")
+	if !strings.Contains(said, "changed the running tunnel own0") {
+		s.Errorf("peers add says:\n%s", said)
+	}
+	_, rest, _ := strings.Cut(theirs, "PresharedKey = ")
+	var ok bool
+	shared, _, ok = strings.Cut(rest, "\n")
+	if !ok {
+		s.Fatalf("no preshared key in:\n%s", theirs)
+	}
+	begins("far1")
+	passes("far1", true, "when it was added")
+	was := s.engine(0)
+	if err := syscall.Kill(was, syscall.SIGKILL); err != nil {
+		s.Fatal(err)
+	}
+	s.engine(was)
+	begins("far2")
+	passes("far2", true, "after the engine was killed")
+	if found := s.holding(shared); len(found) != 1 || !strings.HasSuffix(found[0], s.conf) {
+		s.Errorf("the peer's preshared key is in %q, want it in %q alone", found, s.conf)
+	}
+	s.must(0, "tunnel", "peers", "remove", "own0", "phone")
+	passes("far2", false, "when it was removed")
+	was = s.engine(0)
+	if err := syscall.Kill(was, syscall.SIGKILL); err != nil {
+		s.Fatal(err)
+	}
+	s.engine(was)
+	begins("far3")
+	passes("far3", false, "when it was removed and the engine killed")
+	// What the seal would have to follow is refused, with the reason in the log.
+	if out, err := s.lab.Client.Run(s.ctx, "wg", "set", "own0", "listen-port", "51821"); err == nil || !strings.Contains(out+err.Error(), "not permitted") {
+		s.Errorf("wg set listen-port: %v: %s", err, out)
+	}
+	log, err := os.ReadFile(s.lab.Client.Path("/run/vpnguard/tunnel/own0.log"))
+	if err != nil || !strings.Contains(string(log), "the tunnel is sealed: its port is that of its file; nothing was changed") {
+		s.Errorf("the log of the tunnel: %v:\n%s", err, log)
+	}
+	s.must(0, "status")
+}
+
+// holding are the files of the client below /run/vpnguard, /var/lib/vpnguard and
+// /etc that hold a text.
+func (s *tunnelScene) holding(text string) (found []string) {
+	s.Helper()
+	for _, dir := range []string{"/run/vpnguard", "/var/lib/vpnguard", "/etc"} {
+		err := filepath.WalkDir(s.lab.Client.Path(dir), func(path string, d os.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil
+			}
+			data, err := os.ReadFile(path)
+			if err == nil && strings.Contains(string(data), text) {
+				found = append(found, path)
+			}
+			return err
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	return found
 }

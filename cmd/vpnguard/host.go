@@ -52,6 +52,7 @@ func (w *world) host() (*host, func(), error) {
 	g := &guard.Guard{
 		NetNS:    netns,
 		Filter:   filter,
+		NAT:      filter,
 		Knobs:    knobs{sysctl.FS{}},
 		Routing:  route.Kernel{Handle: h},
 		Journal:  state.New(w.stateDir),
@@ -170,6 +171,10 @@ type knobs struct{ sysctl.FS }
 
 func (k knobs) Plan(wires, tunnels []string) ([]sysctl.Change, []sysctl.Skipped, error) {
 	return sysctl.Plan(k.FS, wires, tunnels)
+}
+
+func (k knobs) Forward(ifaces []string) ([]sysctl.Change, []sysctl.Skipped, error) {
+	return sysctl.PlanForwarding(k.FS, ifaces)
 }
 
 type links struct{ handle *netlink.Handle }

@@ -79,7 +79,7 @@ func (w *world) changePeers(t *tree, name endpoint.IfName, e edit, change engine
 		undone := t.undo([]edit{e}, fmt.Errorf("change the running tunnel %q: %w", name, err))
 		var by *net.OpError // ours is not the right to connect, or the tunnel's answer is no
 		if errors.Is(err, unix.EPERM) && !errors.As(err, &by) {
-			return &usageError{undone, fmt.Sprintf("the tunnel takes no changes while it runs: end it, do this again, and bring it up (`vpnguard tunnel down %s`)", name)}
+			return &usageError{undone, fmt.Sprintf("the tunnel does not take this change while it runs, its log says why: end it, do this again, and bring it up (`vpnguard tunnel down %s`)", name)}
 		}
 		return undone
 	}

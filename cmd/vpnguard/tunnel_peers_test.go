@@ -128,7 +128,7 @@ func TestPeersAreAddedToFileAndDeviceAndRemovedAgain(t *testing.T) {
 	}
 	sameFiles(t, full, files(t, root))
 	d.refuse = os.ErrPermission
-	if code, _, wrong := tunnelIn(root, "", "peers", "remove", "wg0", "tablet"); code != exitUsage || !strings.Contains(wrong, "the tunnel takes no changes while it runs: end it") {
+	if code, _, wrong := tunnelIn(root, "", "peers", "remove", "wg0", "tablet"); code != exitUsage || !strings.Contains(wrong, "the tunnel does not take this change while it runs, its log says why: end it") {
 		t.Errorf("a device that takes no changes: exit %d, %q", code, wrong)
 	}
 	sameFiles(t, full, files(t, root))

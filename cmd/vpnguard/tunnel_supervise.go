@@ -312,6 +312,8 @@ func (s *supervisor) note(e keeper.Event) {
 	switch {
 	case e.MTU != 0:
 		s.resize(e.MTU)
+	case e.Refused != nil:
+		s.log.Warn("the engine changed what it may not change; the next one does not get that", "tunnel", s.plan.setup.Name, "err", e.Refused)
 	case e.Ended != nil:
 		s.log.Warn("the engine ended; the host stays closed and another one follows", "tunnel", s.plan.setup.Name, "err", e.Ended)
 	case e.Ready != nil:

@@ -29,6 +29,7 @@ type tunnelUpCommand struct {
 	Owner      config.Owner    `help:"User of the engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
 	Wait       time.Duration   `help:"How long to wait for the first handshake." default:"15s" placeholder:"DURATION"`
 	OnFailure  string          `help:"closed: without a handshake the host stays closed; restore: it is given back as it was." enum:"closed,restore" default:"closed" placeholder:"closed|restore"`
+	Masquerade bool            `help:"Let a server's peers go out with this host's address: forwards IPv4 and translates, port shadows prevented."`
 	AllowHooks bool            `help:"Run the commands of the file (PreUp and its like), as root."`
 	Foreground bool            `help:"Stay in the foreground, as a service does."`
 	JSON       bool            `name:"json" help:"Print JSON."`
@@ -52,6 +53,9 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 			return err
 		}
 		args = append([]string{"--config", abs}, args...)
+	}
+	if c.Masquerade {
+		args = append(args, "--masquerade")
 	}
 	if c.AllowHooks {
 		args = append(args, "--allow-hooks")
@@ -83,6 +87,8 @@ type tunnelPlan struct {
 	setup    worker.Setup // without addresses of peers given by name
 	profile  rules.Profile
 	uid, gid uint32
+	// masquerade is nil without --masquerade.
+	masquerade *rules.Masquerade
 }
 
 // plan reads the file and refuses what cannot be brought up.
@@ -115,6 +121,11 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	}
 	if p.profile == rules.Full && serves(p.conf) {
 		return p, &usageError{fmt.Errorf("%s: a peer has no Endpoint: answers to one that is anywhere would be led into the tunnel with all other traffic", p.file), "nothing was changed; give --profile split, or the peer an Endpoint"}
+	}
+	if c.Masquerade {
+		if p.masquerade, err = masqueradeOf(p); err != nil {
+			return p, &usageError{err, "nothing was changed; --masquerade is for a split server with a ListenPort and an Address with a network"}
+		}
 	}
 	return p, nil
 }
@@ -202,7 +213,7 @@ func (c *tunnelUpCommand) engineUser() (uid, gid uint32, err error) {
 
 func setupOf(name string, conf wgconf.Config) worker.Setup {
 	i := conf.Interface
-	s := worker.Setup{Inside: inside(i.Addresses), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
+	s := worker.Setup{Inside: inside(conf), Name: name, MTU: i.MTU, Port: i.ListenPort, Mark: i.FwMark, Private: worker.Secret(i.PrivateKey.Reveal())}
 	if s.Mark == 0 {
 		s.Mark = engineMark
 	}
@@ -216,10 +227,14 @@ func setupOf(name string, conf wgconf.Config) worker.Setup {
 	return s
 }
 
-// inside are the networks of our own addresses.
-func inside(addresses []netip.Prefix) (list []netip.Prefix) {
-	for _, a := range addresses {
+// inside are the networks of our own addresses and what the peers of the file are
+// allowed: the seal keeps both in the tunnel.
+func inside(conf wgconf.Config) (list []netip.Prefix) {
+	for _, a := range conf.Interface.Addresses {
 		list = append(list, a.Masked())
+	}
+	for _, p := range conf.Peers {
+		list = append(list, p.AllowedIPs...)
 	}
 	return list
 }
@@ -281,7 +296,7 @@ func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err
 			}
 			p.setup.Peers[i].Endpoints = append(p.setup.Peers[i].Endpoints, e.Addr)
 			if !slices.Contains(ends, e) {
-				ends = append(ends, e)
+				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, e.Addr)
 			}
 		}
 	}
@@ -301,7 +316,7 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
 	}
 	if serves(p.conf) {
-		r.Listen = i.ListenPort
+		r.Listen, r.Masquerade = i.ListenPort, p.masquerade
 	}
 	if p.profile == rules.Split {
 		r.Routes = p.allowed()

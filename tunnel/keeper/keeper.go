@@ -30,12 +30,14 @@ type Event struct {
 	Ready     *worker.Ready // a worker is confined and waits
 	Completed *key.Public   // a handshake with this peer
 	MTU       int           // that the device is to have now
+	Refused   error         // a worker told of a change that it may not make; the next one does not get it
 	Ended     error         // a worker is gone; another one follows
 }
 
 // Keeper is used by one Run; Begin and Status may be called from elsewhere.
 type Keeper struct {
-	// Setup is given to each worker.
+	// Setup is given to each worker. It follows what a worker changes, in memory
+	// only, and is Run's alone.
 	Setup worker.Setup
 	// Start starts a process.
 	Start func() (Child, error)
@@ -185,6 +187,10 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 				k.Event(Event{Completed: r.Completed})
 			case r.MTU != 0:
 				k.Event(Event{MTU: r.MTU})
+			case r.Changed != nil:
+				if err := k.Setup.Follow(*r.Changed); err != nil {
+					k.Event(Event{Refused: err})
+				}
 			case r.Status != nil:
 				select {
 				case k.answers <- *r.Status:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -171,6 +172,32 @@ func TestWorkerThatEndsIsFollowedByAnother(t *testing.T) {
 	if len(s.pauses) != 3 || s.pauses[0] != 1 || s.pauses[2] != 3 {
 		t.Errorf("pauses after %v", s.pauses)
 	}
+}
+
+// What one was told to change, the next is given; what it may not change, not.
+func TestWorkerIsGivenWhatTheOneBeforeChanged(t *testing.T) {
+	private, err := key.NewPrivate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	f, _ := s.worker(4000)
+	s.Keeper.Setup.Private = worker.Secret(private.Reveal()) // Run reads it at the next start
+	away := netip.MustParseAddrPort("192.0.2.1:9")
+	f.report(worker.Report{Changed: &worker.Change{Peers: []worker.PeerChange{{Public: key.Public{1}}}}})
+	f.report(worker.Report{Changed: &worker.Change{Peers: []worker.PeerChange{{Public: key.Public{2}, Endpoint: &away}}}})
+	if e := <-s.events; e.Refused == nil || !strings.Contains(e.Refused.Error(), "cannot be at 192.0.2.1:9") {
+		t.Errorf("event %+v", e)
+	}
+	f.end(errors.New("signal: killed"))
+	<-s.events
+	f, setup := s.worker(4000)
+	if len(setup.Peers) != 1 || setup.Peers[0].Public != (key.Public{1}) {
+		t.Errorf("the next one is given the peers %v", setup.Peers)
+	}
+	s.cancel()
+	f.end(nil)
+	<-s.done
 }
 
 func TestFirstWorkerThatFailsIsAnError(t *testing.T) {

@@ -31,6 +31,7 @@ type Report struct {
 	Completed *key.Public    `json:",omitempty"` // a handshake with this peer
 	Status    *tunnel.Status `json:",omitempty"`
 	MTU       int            `json:",omitempty"` // that the device is to have now
+	Changed   *Change        `json:",omitempty"` // what the next worker must be given as well
 	Failed    string         `json:",omitempty"` // why it ends
 }
 
@@ -49,9 +50,11 @@ type Setup struct {
 	Mark    uint32
 	Private Secret
 	Peers   []Peer
-	// Inside are the networks of our own addresses. What is allowed there is
-	// sealed whichever peer has it, so that peers may come and go.
+	// Inside are the prefixes that belong in the tunnel whichever peer has them,
+	// and Sealed the places that the seal lets it send to. Within both, peers may
+	// come, change and go.
 	Inside []netip.Prefix
+	Sealed []netip.AddrPort
 }
 
 // Peer is one peer of a setup.

@@ -50,7 +50,7 @@ type worker struct {
 	reports   *Sender
 	completed chan key.Public
 	device    *tunnel.Device
-	inside    []netip.Prefix
+	setup     Setup // of which peers change
 }
 
 func (w *worker) run() error {
@@ -58,7 +58,7 @@ func (w *worker) run() error {
 	if err := w.orders.Decode(&first); err != nil || first.Setup == nil {
 		return fmt.Errorf("wait for the tunnel's setup: %w", errors.Join(err, errors.New("it did not come")))
 	}
-	w.inside = first.Setup.Inside
+	w.setup = *first.Setup
 	config, err := first.Setup.config()
 	if err != nil {
 		return err
@@ -74,6 +74,7 @@ func (w *worker) run() error {
 	if err != nil {
 		return err
 	}
+	w.setup.Port = port
 	device, err := tun.Adopt(w.TUN, first.Setup.Name, first.Setup.TUN)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 	if w.UAPI != nil {
 		// Its end is the process's.
 		go func() {
-			s := uapi.Server{Device: w.device, Permit: w.permit, Log: w.Log}
+			s := uapi.Server{Device: pinning{w.device}, Permit: w.setup.Permit, Settled: w.settled, Log: w.Log}
 			_ = s.Serve(context.Background(), w.UAPI)
 		}()
 	}
@@ -162,23 +163,30 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 	return nil
 }
 
-// permit lets peers come and go whose place is not said and whose addresses are
-// inside: nothing of that concerns the seal.
-func (w *worker) permit(c tunnel.Change) error {
-	if c.Private != nil || c.ListenPort != nil || c.FwMark != nil {
-		return errors.New("the tunnel is sealed: its key, port and mark are those of its file")
+// settled tells the supervisor of a change before its caller hears that it was
+// made: a worker that ends in between would take it along.
+func (w *worker) settled(c tunnel.Change, err error) {
+	if err != nil {
+		return
 	}
-	for _, p := range c.Peers {
-		if p.Endpoint != nil || p.Pinned != nil {
-			return fmt.Errorf("the tunnel is sealed around the endpoints of its file: peer %q cannot get another", p.Public)
-		}
-		for _, a := range p.Allowed {
-			if !a.Remove && !slices.ContainsFunc(w.inside, func(in netip.Prefix) bool { return in.Bits() <= a.Prefix.Bits() && in.Contains(a.Prefix.Addr()) }) {
-				return fmt.Errorf("the tunnel is sealed around the addresses of its file: peer %q cannot get %s", p.Public, a.Prefix)
-			}
+	change := newChange(c)
+	if err := w.reports.Send(Report{Changed: &change}); err != nil && w.Log != nil {
+		w.Log(fmt.Errorf("tell the supervisor of a change: %w", err))
+	}
+}
+
+// pinning keeps peers at the place that a change names, as those of the setup
+// are kept: whoever is elsewhere is not let through anyway.
+type pinning struct{ *tunnel.Device }
+
+func (d pinning) Apply(c tunnel.Change) error {
+	c.Peers = slices.Clone(c.Peers)
+	for i, p := range c.Peers {
+		if p.Endpoint != nil && !p.Remove {
+			c.Peers[i].Pinned = &[]netip.AddrPort{*p.Endpoint}
 		}
 	}
-	return nil
+	return d.Device.Apply(c)
 }
 
 func (w *worker) status() error {
