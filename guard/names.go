@@ -3,7 +3,6 @@ package guard
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vpnguard/vpnguard/dns"
@@ -55,7 +54,7 @@ const (
 // wish is what the sessions want: the full ones first, of these the newest.
 func (r Record) wish() (w dns.Wish, want dns.Owner) {
 	for _, profile := range []rules.Profile{rules.Full, rules.Split} {
-		for _, s := range slices.Backward(r.Sessions) {
+		for _, s := range r.preferred() { // the tunnel that other traffic uses comes first
 			if s.Profile != profile || len(s.DNS) == 0 || s.Naming == NamingOff || s.Naming == NamingClient {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/internal/fault"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/route"
@@ -49,6 +50,11 @@ func (g *Guard) steering(rec Record, links []link.Link) (plan route.Plan, why st
 	}
 	for _, s := range rec.settings().AllowIn {
 		p.Services = append(p.Services, route.Service{Proto: s.Proto, First: s.First, Last: s.Last})
+	}
+	for _, s := range rec.Sessions {
+		if s.Listen != 0 { // a server's own answers
+			p.Services = append(p.Services, route.Service{Proto: endpoint.UDP, First: s.Listen, Last: s.Listen})
+		}
 	}
 	var err error
 	if p.Main, err = g.Routing.Main(); err != nil {

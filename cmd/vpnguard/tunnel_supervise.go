@@ -52,9 +52,8 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 	}
 	s := &supervisor{tunnelUpCommand: c, w: w, plan: plan, since: time.Now(), mtu: plan.setup.MTU, events: make(chan keeper.Event, 64), ended: make(chan error, 1)}
 	s.log = newLog(w.stderr, w.journal)
-	ends, err := s.plan.resolve(ctx)
-	if err != nil {
-		return err
+	if c.Ready {
+		unix.CloseOnExec(fdReady) // commands of the file outlive us
 	}
 	h, done, err := w.host()
 	if err != nil {
@@ -62,7 +61,12 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 	}
 	defer done()
 	s.host = h
-	_, s.known = h.Session(plan.setup.Name)
+	earlier, known := h.Session(plan.setup.Name)
+	s.known = known
+	ends, err := s.plan.resolve(ctx, earlier.Endpoints)
+	if err != nil {
+		return err
+	}
 	// Down and without an address: nothing goes in or out by it yet.
 	if s.device, err = tun.Open(endpoint.IfName(plan.setup.Name), tun.All); err != nil {
 		if errors.Is(err, os.ErrExist) {
@@ -83,6 +87,11 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 		stop()
 		<-s.ended
 	}()
+	if serves(s.plan.conf) {
+		if err := s.bound(ctx); err != nil {
+			return &guard.StateError{Err: fmt.Errorf("bring tunnel %q up: %w", plan.setup.Name, err), State: "nothing was changed"}
+		}
+	}
 	if err := s.up(ctx, ends); err != nil {
 		return err
 	}
@@ -109,8 +118,13 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	res, err := s.host.Up(ctx, r, false)
+	// An interrupt in the midst would leave it open what was done; it is looked
+	// at afterwards, by what waits.
+	res, err := s.host.Up(context.WithoutCancel(ctx), r, false)
 	if err != nil {
+		if _, recorded := s.host.Session(s.plan.setup.Name); recorded && !s.known {
+			return s.failed(ctx, err)
+		}
 		return err
 	}
 	if err = s.hooks(ctx, wgconf.PreUp); err == nil {
@@ -137,6 +151,24 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 		return s.failed(ctx, err)
 	}
 	return nil
+}
+
+// bound waits until the engine has its socket: the port may be somebody else's.
+func (s *supervisor) bound(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the engine: %w", ctx.Err())
+		case err := <-s.ended:
+			s.ended <- nil
+			return err
+		case e := <-s.events:
+			s.note(e)
+			if e.Ready != nil {
+				return nil
+			}
+		}
+	}
 }
 
 // configure gives the device what it needs; again after it was down, for then
@@ -216,7 +248,9 @@ func (s *supervisor) stay(ctx context.Context) error {
 				return err
 			}
 		case <-changed:
-			s.repair()
+			if err := s.repair(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -259,11 +293,15 @@ func (s *supervisor) watch(m *link.Monitor, changed chan<- struct{}) {
 	}
 }
 
-// repair puts addresses and routes back that went when the device was down.
-func (s *supervisor) repair() {
+// repair puts addresses and routes back that went when the device was down. A
+// tunnel whose session somebody ended has no seal, and ends.
+func (s *supervisor) repair() error {
 	name := s.plan.setup.Name
+	if _, ok := s.host.Session(name); !ok {
+		return &guard.StateError{Err: fmt.Errorf("tunnel %q ends: somebody ended its session", name), State: "`vpnguard status` says what is enforced"}
+	}
 	if up, err := tun.Up(name); err != nil || !up {
-		return // whoever set it down has a reason, and nothing leaves meanwhile
+		return nil // whoever set it down has a reason, and nothing leaves meanwhile
 	}
 	err := s.configure()
 	if err == nil {
@@ -272,6 +310,7 @@ func (s *supervisor) repair() {
 	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
 	}
+	return nil
 }
 
 // stop gives the host back while the tunnel still works, and then ends it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -157,7 +158,7 @@ func readConf(path string) (wgconf.Config, error) {
 	if warning := wgconf.ModeWarning(path, info.Mode()); warning != "" {
 		return wgconf.Config{}, &usageError{errors.New(warning), "nothing was changed"}
 	}
-	data, err := os.ReadFile(path)
+	data, err := io.ReadAll(io.LimitReader(f, maxConf))
 	if err != nil {
 		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
 	}
@@ -275,8 +276,9 @@ func (p tunnelPlan) allowed() (list []netip.Prefix) {
 }
 
 // resolve finds the addresses of all peers while the host's resolvers can still
-// be asked. All of a name's count, and are tried in turn.
-func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err error) {
+// be asked. All of a name's count, and are tried in turn. Where an earlier run left
+// the host closed nobody can be asked: then what that run found counts.
+func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (ends []endpoint.Endpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(p.settings.ResolveTimeout, config.MinResolveTimeout))
 	defer cancel()
 	for i, peer := range p.conf.Peers {
@@ -287,6 +289,13 @@ func (p *tunnelPlan) resolve(ctx context.Context) (ends []endpoint.Endpoint, err
 		if e, ok := peer.Endpoint.Endpoint(); ok {
 			addrs = []netip.Addr{e.Addr.Addr()}
 		} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", peer.Endpoint.Host); err != nil {
+			for _, e := range earlier {
+				if e.Addr.Port() == peer.Endpoint.Port {
+					addrs = append(addrs, e.Addr.Addr())
+				}
+			}
+		}
+		if len(addrs) == 0 {
 			return nil, &guard.StateError{Err: fmt.Errorf("find the endpoint of the peer in line %d: %w", peer.Line, err), State: "nothing was changed"}
 		}
 		for _, a := range addrs[:min(len(addrs), maxAddresses)] {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,8 +14,9 @@ import (
 // Configure gives a device its MTU and addresses and brings it up. gsoSize is
 // the longest super-packet that it may be given, 0: the kernel's own limit.
 // Routes to the addresses' networks come with them. It can be repeated, for what
-// vanishes when a device goes down. On an error the device may
-// have a part of it; it vanishes with its descriptor.
+// vanishes when a device goes down; what is there is not set again, for the kernel
+// announces that as a change. On an error the device may have a part of it; it
+// vanishes with its descriptor.
 func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -25,21 +27,36 @@ func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("configure device %q: %w", name, err)
 	}
-	if err := h.LinkSetMTU(link, mtu); err != nil {
-		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+	if at := link.Attrs(); at.MTU != mtu {
+		if err := h.LinkSetMTU(link, mtu); err != nil {
+			return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
+		}
 	}
-	if gsoSize > 0 {
+	up := link.Attrs().Flags&net.FlagUp != 0
+	if gsoSize > 0 && int(link.Attrs().GSOMaxSize) != gsoSize {
 		// It saves a second call per super-packet; without it all is well.
 		_ = h.LinkSetGSOMaxSize(link, gsoSize)
 		_ = h.LinkSetGSOIPv4MaxSize(link, gsoSize)
 	}
-	// The kernel makes up an IPv6 address of its own otherwise, which no peer allows.
-	_ = h.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+	if !up {
+		// The kernel makes up an IPv6 address of its own otherwise, which no peer allows.
+		_ = h.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+	}
+	have, err := h.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list the addresses of device %q: %w", name, err)
+	}
 	for _, a := range addresses {
 		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}, Flags: unix.IFA_F_NODAD}
+		if slices.ContainsFunc(have, func(h netlink.Addr) bool { return h.IPNet.String() == addr.IPNet.String() }) {
+			continue
+		}
 		if err := h.AddrReplace(link, addr); err != nil {
 			return fmt.Errorf("add address %s to device %q: %w", a, name, err)
 		}
+	}
+	if up {
+		return nil
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring device %q up: %w", name, err)
@@ -50,7 +67,7 @@ func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
 // Route leads prefixes into a device by the main routing table, but for those
 // that lead elsewhere already: they are somebody else's. It can be repeated.
 func Route(name string, prefixes []netip.Prefix) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("route into device %q: %w", name, err)
 	}
@@ -92,7 +109,7 @@ func GSOSize(mtu, overhead, maxBytes, maxSegments int) int {
 
 // Remove deletes a TUN device. One that is not there is no error.
 func Remove(name string) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("remove device %q: %w", name, err)
 	}
@@ -116,7 +133,7 @@ func Remove(name string) error {
 
 // SetMTU changes the MTU of a device that is up. It needs CAP_NET_ADMIN.
 func SetMTU(name string, mtu int) error {
-	h, err := netlink.NewHandle()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
 	}
