@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/tunnel/key"
@@ -128,9 +129,12 @@ func (s *tunnelScene) peersChangeWhileItRuns() {
 	if out, err := s.lab.Client.Run(s.ctx, "wg", "set", "own0", "listen-port", "51821"); err == nil || !strings.Contains(out+err.Error(), "not permitted") {
 		s.Errorf("wg set listen-port: %v: %s", err, out)
 	}
-	log, err := os.ReadFile(s.lab.Client.Path("/run/vpnguard/tunnel/own0.log"))
-	if err != nil || !strings.Contains(string(log), "the tunnel is sealed: its port is that of its file; nothing was changed") {
-		s.Errorf("the log of the tunnel: %v:\n%s", err, log)
+	const reason = "the tunnel is sealed: its port is that of its file; nothing was changed"
+	var log []byte
+	for deadline := time.Now().Add(3 * time.Second); !strings.Contains(string(log), reason); time.Sleep(10 * time.Millisecond) {
+		if log, err = os.ReadFile(s.lab.Client.Path("/run/vpnguard/tunnel/own0.log")); err != nil || time.Now().After(deadline) {
+			s.Fatalf("the log of the tunnel has no reason: %v:\n%s", err, log)
+		}
 	}
 	s.must(0, "status")
 }
