@@ -82,7 +82,7 @@ func TestKnobThatFailsBlocksAndSaysSo(t *testing.T) {
 	// Nobody is locked out by a knob.
 	s.must(0, upByHand...)
 	_, stderr, code = s.run([]string{"VPNGUARD_FAULT=refuse:sysctl.write:EIO"}, "recover")
-	if code != 1 || !strings.Contains(stderr, "the host is open, but these sysctls are not as they were; `vpnguard recover` tries again") {
+	if code != 1 || !strings.Contains(stderr, "the host is open, but these are not as they were; `vpnguard recover` tries again") {
 		t.Errorf("recover exits %d: %s", code, stderr)
 	}
 	s.says("recover left sysctls", "open", 3)

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,12 +32,14 @@ func TestTunnelServesPeersThatAreAnywhere(t *testing.T) {
 			t.Errorf("the peer reaches the server %t, want %t: %v: %s", err == nil, want, err, out)
 		}
 	}
+	s.portOfSomebodyElse()
 	s.must(0, "lock")
 	s.job(s.lab.Gateway, append(s.dial, "192.168.1.101:51820")...)
 	ping(false, "1") // the control: nobody serves
 	s.up()
 	ping(true, "8")
 	s.must(0, "status")
+	s.comesToRest()
 	// No program, not even root, sends from there to anywhere.
 	policy := s.policyOf()
 	policy.Carriers = nil
@@ -58,6 +61,60 @@ func TestTunnelServesPeersThatAreAnywhere(t *testing.T) {
 	s.must(0, "tunnel", "down", "own0")
 	s.must(0, "unlock")
 	s.gone(before)
+}
+
+// portOfSomebodyElse holds the server's port: any program of the host can.
+func (s *tunnelScene) portOfSomebodyElse() {
+	s.Helper()
+	before := s.snapshot()
+	s.job(s.lab.Client, "hold", "51820", held.String())
+	free := time.After(held + 100*time.Millisecond)
+	if _, said, code := s.vpnguard("tunnel", "up", s.conf); code != 1 || !strings.Contains(said, "address already in use") || !strings.Contains(said, "nothing was changed") {
+		s.Errorf("a server without its port: exit %d:\n%s", code, said)
+	}
+	s.gone(before)
+	<-free
+}
+
+// held is how long somebody else has the port.
+const held = 2 * time.Second
+
+// holdJob takes a UDP port for a while.
+func holdJob(args []string) error {
+	while, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	c, err := net.ListenPacket("udp", ":"+args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	fmt.Print(ready)
+	time.Sleep(while)
+	return nil
+}
+
+// comesToRest looks whether the tunnel answers a change with changes of its own,
+// which it would answer again.
+func (s *tunnelScene) comesToRest() {
+	s.Helper()
+	monitor := s.lab.Client.Command(s.ctx, "timeout", "1", "ip", "monitor", "link", "address")
+	var out strings.Builder
+	monitor.Stdout = &out
+	if err := monitor.Start(); err != nil {
+		s.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	for _, verb := range []string{"add", "del"} {
+		if text, err := s.lab.Client.Run(s.ctx, "ip", "address", verb, "127.0.0.9/32", "dev", "lo"); err != nil {
+			s.Fatalf("%v: %s", err, text)
+		}
+	}
+	_ = monitor.Wait()
+	if n := strings.Count(out.String(), "127.0.0.9"); n != 2 || strings.Contains(out.String(), "own0") {
+		s.Errorf("two changes of lo are followed by others:\n%.2000s", out.String())
+	}
 }
 
 // peersChangeWhileItRuns adds a peer to the running server, kills its engine, and
