@@ -80,7 +80,7 @@ func newRoute(t testing.TB, family, mtu int, icmp bool) *route {
 func (p *place) reach(to netip.Addr, size int) {
 	p.t.Helper()
 	var err error
-	for range 5 {
+	for range 12 { // the first handshake may meet neighbours that are not ready, and is tried again after 5 s
 		if err = p.command("busybox", "ping", "-q", "-c", "1", "-s", strconv.Itoa(size), "-W", "1", to.String()).Run(); err == nil {
 			return
 		}
