@@ -103,10 +103,14 @@ func BenchmarkTunnel(b *testing.B) {
 		many = append(many, filepath.Join(s.lab.Dir, fmt.Sprintf("more%d.nft", i)))
 		must(b, os.WriteFile(many[i+1], []byte(text), 0o600))
 	}
+	// With one endpoint everything is in force: sysctls and steering too. With
+	// thousands there is no steering.
+	up := []string{"up", "--dev", "tun0", "--owner", "0", "--endpoint", srv.Endpoint().String() + "/udp"}
 	kinds := []struct {
 		name  string
 		rules []string
-	}{{"open", nil}, {"1 endpoint", []string{one}}, {"10000 endpoints", many}}
+		whole bool
+	}{{name: "open"}, {name: "1 endpoint", whole: true}, {name: "10000 endpoints", rules: many}}
 	nftIn := func(args ...string) {
 		_, err := s.lab.Client.Run(s.ctx, "nft", args...)
 		must(b, err)
@@ -119,9 +123,15 @@ func BenchmarkTunnel(b *testing.B) {
 				for _, file := range k.rules {
 					nftIn("-f", file)
 				}
+				if k.whole {
+					s.must(0, up...)
+				}
 				start := time.Now()
 				must(b, s.lab.Transfer(s.ctx, s.user, site.Public, tunnelBytes))
 				took[k.name] = append(took[k.name], time.Since(start))
+				if k.whole {
+					s.must(0, "down")
+				}
 				if k.rules != nil {
 					nftIn("delete table inet vpnguard; delete table netdev vpnguard")
 				}
