@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -195,7 +196,7 @@ func TestBlockedTellsWhoTriedWhat(t *testing.T) {
 			if e.Program != "" {
 				named++
 			}
-			if e.Dst != site.Gateway || e.DstPort != 53 || e.UID == nil || int(*e.UID) != s.user || e.Program != "" && !strings.HasSuffix(e.Program, "/busybox") {
+			if e.Dst != site.Gateway || e.DstPort != 53 || e.UID == nil || int(*e.UID) != s.user || e.Program != "" && filepath.Base(e.Program) != "busybox" { // one that ends has a name longer than a path
 				t.Errorf("told %+v", e)
 			}
 		}
