@@ -74,7 +74,10 @@ func (s *supervisor) leave() error {
 	return unix.Close(fdReady)
 }
 
-// lines hands over what is written, line by line.
+// maxLine bounds what another process may have kept of a line that does not end, in bytes.
+const maxLine = 16 << 10
+
+// lines hands over what is written, line by line; a line that is too long in parts.
 type lines struct {
 	rest []byte
 	say  func(string)
@@ -84,7 +87,9 @@ func (l *lines) Write(b []byte) (int, error) {
 	l.rest = append(l.rest, b...)
 	for {
 		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-		if !whole {
+		if len(line) > maxLine {
+			line, rest = l.rest[:maxLine], l.rest[maxLine:]
+		} else if !whole {
 			return len(b), nil
 		}
 		l.say(string(line))

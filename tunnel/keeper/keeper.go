@@ -4,6 +4,8 @@
 package keeper
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vpnguard/vpnguard/tunnel"
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/worker"
 )
@@ -34,7 +35,7 @@ type Event struct {
 	Ended     error         // a worker is gone; another one follows
 }
 
-// Keeper is used by one Run; Begin and Status may be called from elsewhere.
+// Keeper is used by one Run; Begin may be called from elsewhere.
 type Keeper struct {
 	// Setup is given to each worker. It follows what a worker changes, in memory
 	// only, and is Run's alone.
@@ -49,15 +50,11 @@ type Keeper struct {
 
 	begin     chan struct{}
 	beginOnce sync.Once
-	asking    sync.Mutex     // one question at a time
-	mu        sync.Mutex     // of orders
-	orders    *worker.Sender // of the worker that runs; nil: none
-	answers   chan tunnel.Status
 }
 
 // New returns a keeper that is not running yet.
 func New(setup worker.Setup, start func() (Child, error), event func(Event)) *Keeper {
-	return &Keeper{Setup: setup, Start: start, Event: event, begin: make(chan struct{}), answers: make(chan tunnel.Status, 1)}
+	return &Keeper{Setup: setup, Start: start, Event: event, begin: make(chan struct{})}
 }
 
 // lasting is how long a worker runs that is not counted as one that failed.
@@ -66,6 +63,10 @@ const lasting = 10 * time.Second
 // readyTime is how long a worker may take until it is confined. It takes some
 // milliseconds; a machine that is starting may be a hundred times slower.
 const readyTime = 10 * time.Second
+
+// maxReport bounds a report, in bytes: what the engine was taken over for must not
+// fill the supervisor's memory. A change of thousands of peers is shorter.
+const maxReport = 4 << 20
 
 // Pause is at once after the first, then longer each time, and at most 5 s: the
 // host is closed meanwhile, and a server that comes back should not be waited for.
@@ -135,10 +136,11 @@ func (k *Keeper) once(ctx context.Context) (ready bool, err error) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
-		in := json.NewDecoder(child.Control)
-		for {
+		in := bufio.NewScanner(child.Control)
+		in.Buffer(nil, maxReport)
+		for in.Scan() {
 			var r worker.Report
-			if err := in.Decode(&r); err != nil {
+			if err := json.Unmarshal(in.Bytes(), &r); err != nil {
 				broken <- err
 				return
 			}
@@ -148,6 +150,7 @@ func (k *Keeper) once(ctx context.Context) (ready bool, err error) {
 				return
 			}
 		}
+		broken <- cmp.Or(in.Err(), io.EOF)
 	}()
 	if err := orders.Send(worker.Order{Setup: &k.Setup}); err != nil {
 		return false, fmt.Errorf("give the tunnel's engine its setup: %w", err)
@@ -156,7 +159,6 @@ func (k *Keeper) once(ctx context.Context) (ready bool, err error) {
 }
 
 func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender, reports <-chan worker.Report, broken <-chan error, waited chan error) (ready bool, err error) {
-	defer k.attach(nil)
 	var begin <-chan struct{}
 	late := time.NewTimer(readyTime)
 	defer late.Stop()
@@ -181,7 +183,6 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 				// The next one takes the same port: to the server and every NAT on
 				// the way it is the same client.
 				k.Setup.Port = r.Ready.Port
-				k.attach(orders)
 				k.Event(Event{Ready: r.Ready})
 			case r.Completed != nil:
 				k.Event(Event{Completed: r.Completed})
@@ -190,11 +191,6 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 			case r.Changed != nil:
 				if err := k.Setup.Follow(*r.Changed); err != nil {
 					k.Event(Event{Refused: err})
-				}
-			case r.Status != nil:
-				select {
-				case k.answers <- *r.Status:
-				default:
 				}
 			case r.Failed != "":
 				return ready, errors.New(r.Failed)
@@ -214,36 +210,5 @@ func ended(child Child, waited chan error) error {
 		return fmt.Errorf("the tunnel's engine (pid %d): %w", child.PID, err)
 	case <-time.After(time.Second):
 		return fmt.Errorf("the tunnel's engine (pid %d) hung up", child.PID)
-	}
-}
-
-func (k *Keeper) attach(orders *worker.Sender) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.orders = orders
-}
-
-// Status asks the worker that runs.
-func (k *Keeper) Status(ctx context.Context) (tunnel.Status, error) {
-	k.asking.Lock()
-	defer k.asking.Unlock()
-	k.mu.Lock()
-	orders := k.orders
-	k.mu.Unlock()
-	if orders == nil {
-		return tunnel.Status{}, errors.New("ask the tunnel's engine: none runs at this moment")
-	}
-	select {
-	case <-k.answers: // of one who did not wait
-	default:
-	}
-	if err := orders.Send(worker.Order{Status: true}); err != nil {
-		return tunnel.Status{}, fmt.Errorf("ask the tunnel's engine: %w", err)
-	}
-	select {
-	case st := <-k.answers:
-		return st, nil
-	case <-ctx.Done():
-		return tunnel.Status{}, fmt.Errorf("ask the tunnel's engine: %w", ctx.Err())
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vpnguard/vpnguard/tunnel"
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/worker"
 )
@@ -222,32 +221,6 @@ func TestWorkerThatHangsIsKilled(t *testing.T) {
 	}
 }
 
-func TestStatusIsThatOfTheWorkerThatRuns(t *testing.T) {
-	s := newStage(t)
-	if _, err := s.Status(t.Context()); err == nil {
-		t.Error("a status without a worker")
-	}
-	f, _ := s.worker(4000)
-	go func() {
-		var o worker.Order
-		if f.orders.Decode(&o) == nil && o.Status {
-			_ = f.say.Send(worker.Report{Status: &tunnel.Status{ListenPort: 4000}})
-		}
-	}()
-	if st, err := s.Status(t.Context()); err != nil || st.ListenPort != 4000 {
-		t.Errorf("%+v, %v", st, err)
-	}
-	go func() { _ = f.orders.Decode(&worker.Order{}) }() // and no answer
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := s.Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("no answer: %v", err)
-	}
-	s.cancel()
-	f.end(nil)
-	<-s.done
-}
-
 func TestPausesGrowToFiveSeconds(t *testing.T) {
 	last := time.Duration(0)
 	for n := 1; n < 30; n++ {
@@ -260,4 +233,31 @@ func TestPausesGrowToFiveSeconds(t *testing.T) {
 	if last != 5*time.Second {
 		t.Errorf("the longest pause is %v", last)
 	}
+}
+
+func TestWorkerThatReportsWithoutEndIsKilled(t *testing.T) {
+	s := newStage(t)
+	f, _ := s.worker(4000)
+	written := make(chan int, 1)
+	go func() {
+		part, sum := []byte(strings.Repeat("x", 1<<16)), 0
+		for {
+			n, err := f.conn.Write(part)
+			if sum += n; err != nil {
+				written <- sum
+				return
+			}
+		}
+	}()
+	<-f.killed
+	if n := <-written; n > maxReport+1<<16 {
+		t.Errorf("%d bytes were read", n)
+	}
+	if e := <-s.events; e.Ended == nil {
+		t.Errorf("event %+v", e)
+	}
+	next, _ := s.worker(4000)
+	s.cancel()
+	next.end(nil)
+	<-s.done
 }

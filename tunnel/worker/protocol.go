@@ -13,26 +13,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vpnguard/vpnguard/tunnel"
 	"github.com/vpnguard/vpnguard/tunnel/key"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
 )
 
 // Order is what the supervisor says; one part of it is set.
 type Order struct {
-	Setup  *Setup `json:",omitempty"` // the first order, and only that
-	Begin  bool   `json:",omitempty"` // the host is closed: packets may leave
-	Status bool   `json:",omitempty"`
+	Setup *Setup `json:",omitempty"` // the first order, and only that
+	Begin bool   `json:",omitempty"` // the host is closed: packets may leave
 }
 
 // Report is what the worker says; one part of it is set.
 type Report struct {
-	Ready     *Ready         `json:",omitempty"` // it has its socket and has given up its rights
-	Completed *key.Public    `json:",omitempty"` // a handshake with this peer
-	Status    *tunnel.Status `json:",omitempty"`
-	MTU       int            `json:",omitempty"` // that the device is to have now
-	Changed   *Change        `json:",omitempty"` // what the next worker must be given as well
-	Failed    string         `json:",omitempty"` // why it ends
+	Ready     *Ready      `json:",omitempty"` // it has its socket and has given up its rights
+	Completed *key.Public `json:",omitempty"` // a handshake with this peer
+	MTU       int         `json:",omitempty"` // that the device is to have now
+	Changed   *Change     `json:",omitempty"` // what the next worker must be given as well
+	Failed    string      `json:",omitempty"` // why it ends
 }
 
 // Ready tells what came of the setup.

@@ -124,11 +124,6 @@ func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Soc
 				}
 				done = w.device.Done()
 			}
-			if o.Status {
-				if err := w.status(); err != nil {
-					return err
-				}
-			}
 		}
 	}
 }
@@ -187,17 +182,6 @@ func (d pinning) Apply(c tunnel.Change) error {
 		}
 	}
 	return d.Device.Apply(c)
-}
-
-func (w *worker) status() error {
-	st := tunnel.Status{}
-	if w.device != nil {
-		var err error
-		if st, err = w.device.Status(); err != nil {
-			return err
-		}
-	}
-	return w.reports.Send(Report{Status: &st})
 }
 
 func (s *Setup) config() (c tunnel.Config, err error) {
