@@ -118,8 +118,8 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	// An interrupt in the midst would leave it open what was done; it is looked
-	// at afterwards, by what waits.
+	// Not to be interrupted: whether the host was closed would not be known. What
+	// waits below looks at ctx.
 	res, err := s.host.Up(context.WithoutCancel(ctx), r, false)
 	if err != nil {
 		if _, recorded := s.host.Session(s.plan.setup.Name); recorded && !s.known {

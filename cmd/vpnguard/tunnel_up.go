@@ -173,7 +173,7 @@ func readConf(path string) (wgconf.Config, error) {
 		return conf, &usageError{fmt.Errorf("%s: SaveConfig = true: the file is never written", path), "nothing was changed; take the line out"}
 	case i.Table != wgconf.Table{}:
 		return conf, &usageError{fmt.Errorf("%s: Table: only auto is understood", path), "nothing was changed; --profile says what belongs in the tunnel"}
-	case len(conf.Peers) == 0 && i.ListenPort == 0, serves(conf) && i.ListenPort == 0:
+	case serves(conf) && i.ListenPort == 0:
 		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), hint}
 	}
 	return conf, nil
