@@ -51,8 +51,8 @@ func openvpn(exe string) Wiring {
 // of which the configuration has none yet.
 func OpenVPNLines(up, down, exe string, more bool) string {
 	// Without the last line OpenVPN (2.6 does) drops what others send to its
-	// server's address through the tunnel; the routing sees to it that its own
-	// packets never come back to it.
+	// server's address through the tunnel; the routing keeps its own packets out
+	// for as long as there is a way to the server.
 	text := fmt.Sprintf("script-security 2\nup %q\ndown %q\nallow-recursive-routing\n", up, down)
 	if more {
 		text += fmt.Sprintf("ipchange %q\nroute-up %q\n", exe+" up", exe+" up")
