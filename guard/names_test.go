@@ -123,6 +123,11 @@ func TestSessionsResolversAreSetInTheirOrderAndGivenBack(t *testing.T) {
 	}
 }
 
+func sealed(s Session, since int64) Session {
+	s.Since = time.Unix(since, 0)
+	return s
+}
+
 // One claims every name that no other does; without a full one it is a split one.
 func TestOneSessionIsForTheNamesThatNobodyClaims(t *testing.T) {
 	s := func(dev string, p rules.Profile) Session {
@@ -134,6 +139,8 @@ func TestOneSessionIsForTheNamesThatNobodyClaims(t *testing.T) {
 	}{
 		{[]Session{s("tun0", rules.Full), s("tun1", rules.Split), s("tun2", rules.Full)}, []string{"tun2", "tun0", "tun1"}},
 		{[]Session{s("tun0", rules.Split), s("tun1", rules.Split)}, []string{"tun1", "tun0"}},
+		// The one that was sealed last, also anew, is the one that other traffic uses.
+		{[]Session{sealed(s("tun0", rules.Full), 2), sealed(s("tun1", rules.Full), 1)}, []string{"tun0", "tun1"}},
 	} {
 		w, _ := Record{Sessions: c.sessions}.wish()
 		var devs []string

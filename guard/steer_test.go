@@ -236,6 +236,22 @@ func TestOneSessionsCarrierIsNotLedIntoItsOwnTunnelNorIntoALaterOne(t *testing.T
 	}
 }
 
+// A server's answers to peers that are anywhere go where main leads, not into the
+// tunnel of the full session beside it.
+func TestServersAnswersSeeTheMainTable(t *testing.T) {
+	h := newHost(t)
+	h.mustUp("tun0")
+	if h.steers("sport 51820") {
+		t.Fatal("nobody serves yet")
+	}
+	if _, err := h.Up(context.Background(), serving("tun1"), false); err != nil {
+		t.Fatal(err)
+	}
+	if !h.steers("priority 1915", "ipproto udp sport 51820 lookup main") {
+		t.Errorf("%q", h.routing.have.Lines())
+	}
+}
+
 // A hook may run before its client has set the device up; leading everything
 // nowhere until somebody calls again would break the tunnel.
 func TestDeviceThatIsNotUpYetIsSteeredIntoLater(t *testing.T) {
