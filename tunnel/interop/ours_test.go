@@ -60,7 +60,7 @@ func newOurs(t *testing.T, quiet int) *ours {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(tick):
 				o.do(func() { o.engine.Tick(o.now()) })
 			}
 		}
@@ -68,6 +68,9 @@ func newOurs(t *testing.T, quiet int) *ours {
 	t.Cleanup(func() { close(stop); <-done })
 	return o
 }
+
+// tick is how often our end looks at its timers.
+const tick = 20 * time.Millisecond
 
 func (o *ours) do(f func()) {
 	o.mu.Lock()
