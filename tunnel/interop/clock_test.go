@@ -215,6 +215,7 @@ func TestTheyAskUsForACookieUnderLoad(t *testing.T) {
 			}
 		}
 		attack()
+		synctest.Wait() // their queue is empty again, and they stay under load for a second
 		o.say(t, 1)
 		synctest.Wait()
 		if o.received[noise.TypeCookie] != 1 || o.received[noise.TypeResponse] != 0 {
