@@ -45,6 +45,10 @@ type Config struct {
 	// Completed is told of each handshake that both ends completed; nil: nobody
 	// is. It must not block nor call the engine.
 	Completed func(key.Public)
+	// Unanswered is told of each time that a peer let a handshake of ours go
+	// unanswered, and how many in a row that were; nil: nobody is. It must not
+	// block nor call the engine.
+	Unanswered func(peer key.Public, inARow int)
 	// Quiet is how many handshake messages a second are answered without a
 	// cookie; 0: 200, which cost about one hundredth of a processor.
 	Quiet int

@@ -36,7 +36,7 @@ func (p *Peer) initiate(now time.Duration, retry bool) {
 	p.stamper.Stamp(msg[:], now)
 	p.sent(now, false)
 	p.send(msg[:])
-	if !retry && !p.finished.IsZero() {
+	if !retry && !p.finished.IsZero() && p.unanswered == 0 {
 		return
 	}
 	// Where it is, is not known: it answers the first of these that arrives, for
@@ -162,7 +162,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 // that crossed it.
 func (p *Peer) complete() {
 	p.dropHandshake()
-	p.attempts = 0
+	p.attempts, p.unanswered = 0, 0
 	p.disarm(retransmit)
 	p.finished = p.e.config.Wall()
 	if p.e.config.Completed != nil {
