@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -222,3 +223,12 @@ func (s *tunnelScene) gone(before lab.Snapshot) {
 
 // policyOf explains the tunnel's carrier and link upkeep, and nothing else.
 func (s *tunnelScene) policyOf() wire.Policy { return s.policy(far) }
+
+// writeFile writes one of the client's files.
+func (s *tunnelScene) writeFile(path, text string) {
+	s.Helper()
+	file := s.lab.Client.Path(path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		s.Fatal(err)
+	}
+}

@@ -41,6 +41,7 @@ type supervisor struct {
 	known  bool       // the session was recorded before: the host was closed
 	since  time.Time
 	mtu    int // of the device
+	where  whereabouts
 }
 
 // supervise brings the tunnel up and keeps it until a signal ends it. The order
@@ -75,7 +76,7 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 		return &guard.StateError{Err: err, State: "nothing was changed"}
 	}
 	defer s.device.Close()
-	s.plan.setup.TUN = s.device.Has()
+	s.plan.setup.TUN, s.where = s.device.Has(), newWhereabouts(s.plan)
 	if s.uapi, err = listenUAPI(plan.setup.Name); err != nil {
 		s.w.warn([]string{fmt.Sprintf("`wg show` will not find the tunnel: %v", err)})
 	} else {
@@ -201,7 +202,10 @@ func (s *supervisor) handshake(ctx context.Context) error {
 		case err := <-s.ended:
 			s.ended <- nil
 			return err
+		case f := <-s.where.found:
+			s.moved(ctx, f)
 		case e := <-s.events:
+			s.sought(ctx, e)
 			if e.Completed != nil {
 				return nil
 			}
@@ -243,7 +247,10 @@ func (s *supervisor) stay(ctx context.Context) error {
 		case err := <-s.ended:
 			s.ended <- nil
 			return &guard.StateError{Err: fmt.Errorf("tunnel %q ended: %w", s.plan.setup.Name, err), State: "the host is closed"}
+		case f := <-s.where.found:
+			s.moved(ctx, f)
 		case e := <-s.events:
+			s.sought(ctx, e)
 			if err := s.follow(ctx, e); err != nil {
 				return err
 			}

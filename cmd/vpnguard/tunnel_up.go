@@ -276,8 +276,9 @@ func (p tunnelPlan) allowed() (list []netip.Prefix) {
 }
 
 // resolve finds the addresses of all peers while the host's resolvers can still
-// be asked. All of a name's count, and are tried in turn. Where an earlier run left
-// the host closed nobody can be asked: then what that run found counts.
+// be asked. All of a name's count, and are tried at once. Where an earlier run or a
+// lock has closed the host, the bootstrap resolvers are asked, and what that run
+// found counts as well.
 func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (ends []endpoint.Endpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(p.settings.ResolveTimeout, config.MinResolveTimeout))
 	defer cancel()
@@ -289,6 +290,9 @@ func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (
 		if e, ok := peer.Endpoint.Endpoint(); ok {
 			addrs = []netip.Addr{e.Addr.Addr()}
 		} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", peer.Endpoint.Host); err != nil {
+			if len(p.settings.BootstrapDNS) > 0 {
+				addrs, _ = p.ask(ctx, peer.Endpoint.Host)
+			}
 			for _, e := range earlier {
 				if e.Addr.Port() == peer.Endpoint.Port {
 					addrs = append(addrs, e.Addr.Addr())
@@ -298,14 +302,12 @@ func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (
 		if len(addrs) == 0 {
 			return nil, &guard.StateError{Err: fmt.Errorf("find the endpoint of the peer in line %d: %w", peer.Line, err), State: "nothing was changed"}
 		}
-		for _, a := range addrs[:min(len(addrs), maxAddresses)] {
-			e := endpoint.Endpoint{Addr: netip.AddrPortFrom(a.Unmap(), peer.Endpoint.Port), Proto: endpoint.UDP}
-			if !e.IsValid() {
-				return nil, &guard.StateError{Err: fmt.Errorf("endpoint %q of the peer in line %d: its address %s is no server's", peer.Endpoint, peer.Line, a), State: "nothing was changed"}
-			}
-			p.setup.Peers[i].Endpoints = append(p.setup.Peers[i].Endpoints, e.Addr)
-			if !slices.Contains(ends, e) {
-				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, e.Addr)
+		if p.setup.Peers[i].Endpoints, err = placesOf(addrs, peer.Endpoint, netip.AddrPort{}); err != nil {
+			return nil, &guard.StateError{Err: fmt.Errorf("the peer in line %d: %w", peer.Line, err), State: "nothing was changed"}
+		}
+		for _, a := range p.setup.Peers[i].Endpoints {
+			if e := (endpoint.Endpoint{Addr: a, Proto: endpoint.UDP}); !slices.Contains(ends, e) {
+				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, a)
 			}
 		}
 	}
@@ -322,7 +324,7 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 	r := guard.Request{
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
 		Endpoints: ends, UIDs: []uint32{p.uid}, Mark: p.setup.Mark, Mask: ^uint32(0),
-		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
+		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Bootstrap: p.bootstrap(), Settings: settings(p.settings),
 	}
 	if serves(p.conf) {
 		r.Listen, r.Masquerade = i.ListenPort, p.masquerade

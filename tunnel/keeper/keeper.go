@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,10 +27,11 @@ type Child struct {
 	Wait    func() error // returns when it has ended
 }
 
-// Event tells what happened; one part of it is set.
+// Event tells what happened; one part of it is set, and At with Completed.
 type Event struct {
 	Ready      *worker.Ready      // a worker is confined and waits
 	Completed  *key.Public        // a handshake with this peer
+	At         netip.AddrPort     // where that peer is; not valid: anywhere
 	Unanswered *worker.Unanswered // a handshake that is not
 	MTU        int                // that the device is to have now
 	Refused    error              // a worker told of a change that it may not make; the next one does not get it
@@ -220,7 +222,7 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 				k.Setup.Port = r.Ready.Port
 				k.Event(Event{Ready: r.Ready})
 			case r.Completed != nil:
-				k.Event(Event{Completed: r.Completed})
+				k.Event(Event{Completed: r.Completed, At: r.At})
 			case r.Unanswered != nil:
 				k.Event(Event{Unanswered: r.Unanswered})
 			case r.MTU != 0:

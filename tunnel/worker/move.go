@@ -35,6 +35,22 @@ func (s *Setup) Move(m Move) {
 	}
 }
 
+// at is where a peer of fixed places is; of others nobody needs to know.
+func (w *worker) at(k key.Public) netip.AddrPort {
+	i := slices.IndexFunc(w.setup.Peers, func(p Peer) bool { return p.Public == k })
+	if i < 0 || len(w.setup.Peers[i].Endpoints) == 0 {
+		return netip.AddrPort{}
+	}
+	st, err := w.device.Status()
+	if err != nil {
+		return netip.AddrPort{} // it has ended, and is waited for
+	}
+	if i = slices.IndexFunc(st.Peers, func(p engine.PeerStatus) bool { return p.Public == k }); i < 0 {
+		return netip.AddrPort{}
+	}
+	return st.Peers[i].Endpoint
+}
+
 // permit is asked by the protocol's server.
 func (w *worker) permit(c tunnel.Change) error {
 	w.mu.Lock()

@@ -26,12 +26,13 @@ type Order struct {
 
 // Report is what the worker says; one part of it is set.
 type Report struct {
-	Ready      *Ready      `json:",omitempty"` // it has its socket and has given up its rights
-	Completed  *key.Public `json:",omitempty"` // a handshake with this peer
-	Unanswered *Unanswered `json:",omitempty"` // a handshake that is not
-	MTU        int         `json:",omitempty"` // that the device is to have now
-	Changed    *Change     `json:",omitempty"` // what the next worker must be given as well
-	Failed     string      `json:",omitempty"` // why it ends
+	Ready      *Ready         `json:",omitempty"` // it has its socket and has given up its rights
+	Completed  *key.Public    `json:",omitempty"` // a handshake with this peer
+	At         netip.AddrPort `json:",omitzero"`  // where that peer is; not valid: anywhere
+	Unanswered *Unanswered    `json:",omitempty"` // a handshake that is not
+	MTU        int            `json:",omitempty"` // that the device is to have now
+	Changed    *Change        `json:",omitempty"` // what the next worker must be given as well
+	Failed     string         `json:",omitempty"` // why it ends
 }
 
 // Unanswered tells of a peer that let a handshake go unanswered.

@@ -111,7 +111,7 @@ func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Soc
 		case <-done:
 			return fmt.Errorf("the tunnel ended: %w", w.device.Close())
 		case k := <-w.completed:
-			if err := w.reports.Send(Report{Completed: &k}); err != nil {
+			if err := w.reports.Send(Report{Completed: &k, At: w.at(k)}); err != nil {
 				return fmt.Errorf("tell the supervisor of a handshake: %w", err)
 			}
 		case u := <-w.unanswered:
