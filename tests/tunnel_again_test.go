@@ -109,12 +109,14 @@ func (s *tunnelScene) leadsTo(addrs ...netip.Addr) (signal func(syscall.Signal) 
 	for _, a := range addrs {
 		record += "," + a.String()
 	}
+	listens := func() bool {
+		out, err := s.lab.Internet.Run(s.ctx, "ss", "-Hlun")
+		return err == nil && strings.Contains(out, bootstrap.String()+":53 ")
+	}
+	s.until("no earlier one listens", func() bool { return !listens() })
 	signal = s.background(s.lab.Internet, "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
 		"--listen-address="+bootstrap.String(), "--bind-interfaces", record)
-	s.until("the bootstrap resolver answers", func() bool {
-		out, err := s.lab.Internet.Run(s.ctx, "busybox", "nslookup", vpnName, bootstrap.String())
-		return err == nil && strings.Contains(out, addrs[0].String())
-	})
+	s.until("the bootstrap resolver listens", listens)
 	return signal
 }
 

@@ -277,8 +277,8 @@ func (p tunnelPlan) allowed() (list []netip.Prefix) {
 
 // resolve finds the addresses of all peers while the host's resolvers can still
 // be asked. All of a name's count, and are tried at once. Where an earlier run or a
-// lock has closed the host, the bootstrap resolvers are asked, and what that run
-// found counts as well.
+// lock has closed the host, the bootstrap resolvers are asked; if that is in vain,
+// what the earlier run found counts.
 func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (ends []endpoint.Endpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(p.settings.ResolveTimeout, config.MinResolveTimeout))
 	defer cancel()
@@ -290,13 +290,8 @@ func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (
 		if e, ok := peer.Endpoint.Endpoint(); ok {
 			addrs = []netip.Addr{e.Addr.Addr()}
 		} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", peer.Endpoint.Host); err != nil {
-			if len(p.settings.BootstrapDNS) > 0 {
-				addrs, _ = p.ask(ctx, peer.Endpoint.Host)
-			}
-			for _, e := range earlier {
-				if e.Addr.Port() == peer.Endpoint.Port {
-					addrs = append(addrs, e.Addr.Addr())
-				}
+			if addrs, _ = p.ask(ctx, peer.Endpoint.Host); len(addrs) == 0 {
+				addrs = atPort(earlier, peer.Endpoint.Port)
 			}
 		}
 		if len(addrs) == 0 {
@@ -312,6 +307,15 @@ func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (
 		}
 	}
 	return ends, nil
+}
+
+func atPort(ends []endpoint.Endpoint, port uint16) (addrs []netip.Addr) {
+	for _, e := range ends {
+		if e.Addr.Port() == port {
+			addrs = append(addrs, e.Addr.Addr())
+		}
+	}
+	return addrs
 }
 
 // maxAddresses of one name count: whoever answers for the LAN's resolver must
