@@ -35,6 +35,7 @@ type Peer struct {
 	remote   *noise.Remote
 	stamper  *noise.Stamper
 	endpoint netip.AddrPort
+	called   netip.Addr // address of ours that the peer speaks to; not valid: it does not choose
 	pinned   []netip.AddrPort
 	interval time.Duration
 	allowed  []netip.Prefix // what the engine's routes give it, in the order it came
