@@ -42,6 +42,7 @@ type supervisor struct {
 	since  time.Time
 	mtu    int // of the device
 	where  whereabouts
+	begun  bool // PreUp was, and whatever comes, PostDown will be
 }
 
 // supervise brings the tunnel up and keeps it until a signal ends it. The order
@@ -75,7 +76,12 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 		}
 		return &guard.StateError{Err: err, State: "nothing was changed"}
 	}
-	defer s.device.Close()
+	defer func() {
+		s.device.Close()
+		if s.begun {
+			s.lastHooks(wgconf.PostDown)
+		}
+	}()
 	s.plan.setup.TUN, s.where = s.device.Has(), newWhereabouts(s.plan)
 	if s.uapi, err = listenUAPI(plan.setup.Name); err != nil {
 		s.w.warn([]string{fmt.Sprintf("`wg show` will not find the tunnel: %v", err)})
@@ -128,6 +134,7 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 		}
 		return err
 	}
+	s.begun = true
 	if err = s.hooks(ctx, wgconf.PreUp); err == nil {
 		s.keeper.Begin()
 		err = s.configure()
@@ -255,6 +262,9 @@ func (s *supervisor) stay(ctx context.Context) error {
 				return err
 			}
 		case <-changed:
+			if !s.recorded() { // without a seal there is no tunnel
+				return s.stop()
+			}
 			if err := s.repair(); err != nil {
 				return err
 			}
@@ -300,13 +310,9 @@ func (s *supervisor) watch(m *link.Monitor, changed chan<- struct{}) {
 	}
 }
 
-// repair puts addresses and routes back that went when the device was down. A
-// tunnel whose session somebody ended has no seal, and ends.
+// repair puts addresses and routes back that went when the device was down.
 func (s *supervisor) repair() error {
 	name := s.plan.setup.Name
-	if _, ok := s.host.Session(name); !ok {
-		return &guard.StateError{Err: fmt.Errorf("tunnel %q ends: somebody ended its session", name), State: "`vpnguard status` says what is enforced"}
-	}
 	if up, err := tun.Up(name); err != nil || !up {
 		return nil // whoever set it down has a reason, and nothing leaves meanwhile
 	}
@@ -314,17 +320,30 @@ func (s *supervisor) repair() error {
 	if err == nil {
 		_, err = s.host.Resteer(context.Background(), name)
 	}
+	if err != nil && !s.recorded() {
+		return s.stop()
+	}
 	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
 	}
 	return nil
 }
 
-// stop gives the host back while the tunnel still works, and then ends it.
+// recorded reports whether the tunnel's session is: whoever ends it ends the tunnel.
+func (s *supervisor) recorded() bool {
+	_, ok := s.host.Session(s.plan.setup.Name)
+	return ok
+}
+
+// stop gives the host back while the tunnel still works, and then ends it. There is
+// nothing to give back where somebody else ended the session.
 func (s *supervisor) stop() error {
 	guardian.Notify("STOPPING=1")
 	s.lastHooks(wgconf.PreDown)
-	defer s.lastHooks(wgconf.PostDown)
+	if !s.recorded() {
+		s.log.Info("the tunnel ended: somebody ended its session", "tunnel", s.plan.setup.Name)
+		return nil
+	}
 	res, err := s.host.Stop(context.Background(), guard.Selection{Dev: s.plan.setup.Name})
 	for _, warning := range res.Warnings {
 		s.log.Warn(warning)
