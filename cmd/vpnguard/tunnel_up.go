@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -100,7 +99,7 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	if p.file, err = confFile(c.Conf); err != nil {
 		return p, err
 	}
-	if p.conf, err = readConf(p.file); err != nil {
+	if p.conf, err = w.sealable(p.file); err != nil {
 		return p, err
 	}
 	if hooks := p.conf.Interface.Hooks; len(hooks) > 0 && !c.AllowHooks {
@@ -143,29 +142,12 @@ func confFile(conf string) (string, error) {
 	return filepath.Join(confDir, name.String()+".conf"), nil
 }
 
-// readConf reads a file that nobody but its owner may read: it holds a private key.
-func readConf(path string) (wgconf.Config, error) {
-	const hint = "nothing was changed; correct the tunnel's file"
-	f, err := os.Open(path)
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	if warning := wgconf.ModeWarning(path, info.Mode()); warning != "" {
-		return wgconf.Config{}, &usageError{errors.New(warning), "nothing was changed"}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxConf))
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	conf, err := wgconf.Parse(path, data)
+// sealable reads a file that nobody but its owner may read, and that can be brought up.
+func (w *world) sealable(path string) (wgconf.Config, error) {
+	data, conf, err := w.readConf(path, refuseExposed)
 	clear(data)
 	if err != nil {
-		return conf, &usageError{err, hint}
+		return conf, err
 	}
 	i := conf.Interface
 	switch {
@@ -174,7 +156,7 @@ func readConf(path string) (wgconf.Config, error) {
 	case i.Table != wgconf.Table{}:
 		return conf, &usageError{fmt.Errorf("%s: Table: only auto is understood", path), "nothing was changed; --profile says what belongs in the tunnel"}
 	case serves(conf) && i.ListenPort == 0:
-		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), hint}
+		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), "nothing was changed; correct the tunnel's file"}
 	}
 	return conf, nil
 }
