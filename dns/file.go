@@ -271,13 +271,14 @@ func (f file) make(c content) error {
 	if _, err := t.Write(c.Text); err != nil {
 		return err
 	}
-	if err := own(func() error { return t.Chown(c.UID, c.GID) }, f.path(temp), c); err != nil {
-		return err
-	}
+	// The owner last: the mode of somebody else's file is not ours to change.
 	if err := unix.Fchmod(int(t.Fd()), c.Mode); err != nil {
 		return err
 	}
 	if err := setAttributes(f.path(temp), c.Attrs); err != nil {
+		return err
+	}
+	if err := own(func() error { return t.Chown(c.UID, c.GID) }, f.path(temp), c); err != nil {
 		return err
 	}
 	return t.Sync()

@@ -139,7 +139,11 @@ func (w *walker) choose() (string, func() error) {
 		}
 	case 4:
 		return "update", func() error {
-			_, err := w.Update(ctx, pid, []endpoint.Endpoint{w.endpoint()}, nil)
+			change := w.Update
+			if w.r.IntN(2) == 0 {
+				change = w.Move
+			}
+			_, err := change(ctx, pid, []endpoint.Endpoint{w.endpoint()}, nil)
 			return err
 		}
 	case 5:

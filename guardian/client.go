@@ -131,6 +131,11 @@ func (c Client) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (
 	return c.result(ctx, Call{Verb: VerbUpdate, PID: pid, Endpoints: ends})
 }
 
+// Move is [guard.Guard.Move].
+func (c Client) Move(ctx context.Context, pid int, ends []endpoint.Endpoint) (guard.Result, error) {
+	return c.result(ctx, Call{Verb: VerbMove, PID: pid, Endpoints: ends})
+}
+
 // Restart is [guard.Guard.Restart].
 func (c Client) Restart(ctx context.Context, sel guard.Selection) (guard.Result, error) {
 	return c.result(ctx, Call{Verb: VerbRestart, Selection: &sel})

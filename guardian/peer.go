@@ -97,7 +97,7 @@ func (p Peer) mayUpdate(s guard.Session) bool { return p.root() || p.isClient(s)
 // at later, under the record's lock.
 func (p Peer) may(v Verb, sel *guard.Selection) bool {
 	switch v {
-	case VerbUpdate, VerbRestart:
+	case VerbUpdate, VerbMove, VerbRestart:
 		return true
 	case VerbStop:
 		return p.root() || !sel.All

@@ -35,6 +35,7 @@ type Verb string
 const (
 	VerbUp      Verb = "up"
 	VerbUpdate  Verb = "update"
+	VerbMove    Verb = "move"
 	VerbRestart Verb = "restart"
 	VerbStop    Verb = "stop"
 	VerbLock    Verb = "lock"
@@ -54,8 +55,8 @@ type Call struct {
 	Up        *guard.Request      `json:"up,omitempty"`
 	Lock      *guard.LockRequest  `json:"lock,omitempty"`
 	Selection *guard.Selection    `json:"selection,omitempty"` // restart, stop
-	PID       int                 `json:"pid,omitempty"`       // update: of the client
-	Endpoints []endpoint.Endpoint `json:"endpoints,omitempty"` // update
+	PID       int                 `json:"pid,omitempty"`       // update, move: of the client
+	Endpoints []endpoint.Endpoint `json:"endpoints,omitempty"` // update, move
 	Trial     string              `json:"trial,omitempty"`     // expire
 }
 
@@ -155,6 +156,8 @@ func (c Call) check() error {
 		missing = c.Selection == nil
 	case VerbUpdate:
 		missing = c.PID <= 0
+	case VerbMove:
+		missing = c.PID <= 0 || len(c.Endpoints) == 0
 	case VerbExpire:
 		missing = c.Trial == ""
 	case VerbConfirm, VerbUnlock, VerbRecover, VerbInfo, VerbFollow:

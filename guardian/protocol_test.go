@@ -68,7 +68,7 @@ func TestFramesThatAreNoneAreRefused(t *testing.T) {
 }
 
 func TestCallsNeedWhatTheirVerbNeeds(t *testing.T) {
-	for _, c := range []Call{{}, {Verb: "open"}, {Verb: VerbUp}, {Verb: VerbLock}, {Verb: VerbStop}, {Verb: VerbRestart}, {Verb: VerbUpdate, PID: -1}, {Verb: VerbExpire}} {
+	for _, c := range []Call{{}, {Verb: "open"}, {Verb: VerbUp}, {Verb: VerbLock}, {Verb: VerbStop}, {Verb: VerbRestart}, {Verb: VerbUpdate, PID: -1}, {Verb: VerbMove, PID: 12}, {Verb: VerbExpire}} {
 		if c.check() == nil {
 			t.Errorf("%+v was taken", c)
 		}

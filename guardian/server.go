@@ -217,6 +217,8 @@ func (s *server) carryOut(ctx context.Context, call Call, peer Peer) (guard.Resu
 		return s.guard.Up(ctx, *call.Up, false)
 	case VerbUpdate:
 		return s.guard.Update(ctx, call.PID, call.Endpoints, peer.mayUpdate)
+	case VerbMove:
+		return s.guard.Move(ctx, call.PID, call.Endpoints, peer.mayUpdate)
 	case VerbRestart:
 		call.Selection.Allowed = peer.mayEnd
 		return s.guard.Restart(ctx, *call.Selection)

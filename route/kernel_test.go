@@ -210,6 +210,60 @@ func TestKernelSteers(t *testing.T) {
 	}
 }
 
+// While the wire is down, a carrier gets an error; the control is the same plan
+// without what is behind the main table. Main's route counts as soon as it is back.
+func TestKernelLeadsNoCarrierIntoItsOwnTunnel(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	k, p := steered(t)
+	ip(t, "-6 route add 2000::/3 dev tun0") // of the client's
+	apply := func(change func([]Rule) []Rule) {
+		t.Helper()
+		var err error
+		p.Main, err = k.Main()
+		must(t, err)
+		plan := Make(p)
+		plan.Rules = change(plan.Rules)
+		must(t, k.Apply(plan))
+	}
+	careful := func(list []Rule) []Rule { return list }
+	careless := func(list []Rule) (out []Rule) {
+		for _, r := range list {
+			if r.Longer = 0; r.Priority != priorityNowhere {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	carriers := []string{"203.0.113.10 ipproto udp dport 1194 uid 0", "2001:db8:5::10 ipproto udp dport 1194 uid 0"}
+	leads := func(when, want string) {
+		t.Helper()
+		for _, args := range carriers {
+			if got := way(t, args); !strings.Contains(got, want) {
+				t.Errorf("%s ip route get %s: %q, want %q", when, args, got, want)
+			}
+		}
+	}
+	apply(careful)
+	leads("with the wire", "dev eth0 ")
+	ip(t, "link set eth0 down")
+	leads("without the wire", "unreachable")
+	apply(careless)
+	leads("the control:", "dev tun0 ")
+	apply(careful)
+	// The client's own routes to its server come back; ours are not planned anew.
+	ip(t, "link set eth0 up")
+	ip(t, "addr replace fd12::101/64 dev eth0 nodad")
+	leads("before the client's routes are back", "unreachable")
+	ip(t, "route add 203.0.113.10/32 via 192.168.1.1")
+	ip(t, "-6 route add 2001:db8:5::10/128 via fd12::1")
+	leads("with the client's routes", "dev eth0 ")
+	if got := way(t, "203.0.113.10 ipproto udp dport 1195 uid 0"); !strings.Contains(got, "dev tun0 ") {
+		t.Errorf("another program to the server: %q", got)
+	}
+}
+
 func TestSomebodyElsesTableOrPriorityIsLeftAlone(t *testing.T) {
 	if !inNamespace(t) {
 		return

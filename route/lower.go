@@ -28,6 +28,10 @@ func toRule(r Rule) *netlink.Rule {
 		out.UIDRange = netlink.NewRuleUIDRange(r.UID, r.UID)
 	}
 	out.Sport, out.Dport = toPorts(r.Sport), toPorts(r.Dport)
+	if r.Table == 0 {
+		out.Type = unix.RTN_UNREACHABLE
+	}
+	out.SuppressPrefixlen = int(r.Longer) - 1
 	return out
 }
 
@@ -36,6 +40,7 @@ func fromRule(r netlink.Rule) Rule {
 	out := Rule{
 		IPv6: r.Family == unix.AF_INET6, Priority: uint32(r.Priority), Table: uint32(r.Table), Local: r.IifName == loopback, Oif: r.OifName,
 		Proto: uint8(r.IPProto), From: fromNet(r.Src), To: fromNet(r.Dst), Sport: fromPorts(r.Sport), Dport: fromPorts(r.Dport),
+		Longer: uint8(r.SuppressPrefixlen + 1),
 	}
 	if r.Mask != nil {
 		out.Mark, out.Mask = r.Mark, *r.Mask

@@ -183,7 +183,9 @@ func (m *maker) nowhere(table uint32, dst netip.Prefix) {
 
 // carrier lets the owner's packets, and the look at the way back of the answers,
 // see the way past the tunnels: first a copy of that way, for the client's own
-// routes may hide it, then the main table, for the copy may be out of date.
+// routes may hide it, then the main table, for the copy may be out of date. Of that
+// one those routes count that are longer than the client's own. While there is
+// neither, the owner's packets go no further: they would go round in the tunnel.
 func (m *maker) carrier(c Carrier) {
 	for _, e := range c.Endpoints {
 		addr := e.Addr.Addr()
@@ -215,10 +217,47 @@ func (m *maker) carrier(c Carrier) {
 		for _, r := range append(rules, turned, back) {
 			r.Priority, r.Table = priorityCarrier, m.Table
 			m.rule(r)
-			r.Priority, r.Table = priorityMain, tableMain
-			m.rule(r)
+			if r.Longer = longer(m.Main, addr, c.Avoid); int(r.Longer) <= addr.BitLen() {
+				r.Priority, r.Table = priorityMain, tableMain
+				m.rule(r)
+			}
+		}
+		for _, r := range rules {
+			if table, ok := m.beyond(c, addr); ok {
+				r.Priority, r.Table = priorityNowhere, table
+				m.rule(r)
+			}
 		}
 	}
+}
+
+// beyond is where a carrier without a way goes: into another tunnel that it may be
+// inside, and nowhere (0) otherwise. Of a tunnel that has the server among its
+// prefixes the rules behind know.
+func (m *maker) beyond(c Carrier, addr netip.Addr) (table uint32, ok bool) {
+	for i, t := range m.Tunnels {
+		if t.Index == 0 || slices.Contains(c.Avoid, t.Index) {
+			continue
+		}
+		if slices.ContainsFunc(t.Prefixes, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return 0, false
+		}
+		if t.Full && slices.ContainsFunc(t.Addresses, m.mine) {
+			return m.own(i), true
+		}
+	}
+	return 0, true
+}
+
+// longer is how many bits a prefix has at least that hides the avoided links'
+// routes to addr; 0: there are none.
+func longer(main []Route, addr netip.Addr, avoid []int) (bits uint8) {
+	for _, r := range main {
+		if slices.Contains(avoid, r.Dev) && r.Dst.Contains(addr) {
+			bits = max(bits, uint8(r.Dst.Bits())+1)
+		}
+	}
+	return bits
 }
 
 // Ports and prefixes of link upkeep: DHCP (RFC 2131), DHCPv6 (RFC 8415).

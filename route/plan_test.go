@@ -58,10 +58,11 @@ ip route add blackhole 10.8.0.0/24 metric 4294967295 table 1001
 ip route add 0.0.0.0/0 dev tun0 metric 1 table 1002
 ip route add blackhole 0.0.0.0/0 metric 4294967295 table 1002
 ip route add 203.0.113.10/32 via 192.168.1.1 dev #2 metric 1 table 1000
-ip rule add priority 1910 to 203.0.113.10/32 iif lo uidrange 0-0 ipproto udp dport 1194 lookup 1000
-ip rule add priority 1910 to 203.0.113.10/32 iif lo ipproto udp sport 1194 lookup 1000
-ip rule add priority 1911 to 203.0.113.10/32 iif lo uidrange 0-0 ipproto udp dport 1194 lookup main
-ip rule add priority 1911 to 203.0.113.10/32 iif lo ipproto udp sport 1194 lookup main
+ip rule add priority 1909 to 203.0.113.10/32 iif lo uidrange 0-0 ipproto udp dport 1194 lookup 1000
+ip rule add priority 1909 to 203.0.113.10/32 iif lo ipproto udp sport 1194 lookup 1000
+ip rule add priority 1910 to 203.0.113.10/32 iif lo uidrange 0-0 ipproto udp dport 1194 lookup main suppress_prefixlength 1
+ip rule add priority 1910 to 203.0.113.10/32 iif lo ipproto udp sport 1194 lookup main suppress_prefixlength 1
+ip rule add priority 1911 to 203.0.113.10/32 iif lo uidrange 0-0 ipproto udp dport 1194 unreachable
 ip rule add priority 1912 lookup 1001
 ip rule add priority 1913 from 10.8.0.2/32 iif lo lookup 1002
 ip rule add priority 1914 from 192.168.1.101/32 iif lo lookup 1000
@@ -91,12 +92,12 @@ func TestPlanFollowsOwnerFamilyAndProfile(t *testing.T) {
 	}{
 		"a mark": {func(p *Policy) {
 			p.Carriers[0].UIDs, p.Carriers[0].Mark, p.Carriers[0].Mask = nil, 0x10, 0xff
-		}, [][]string{{"1910", "fwmark 0x10/0xff", "dport 1194"}, {"1910", "uidrange 0-0", "dport 1194"}}, [][]string{{"fwmark 0x10/0xff", "uidrange"}}},
+		}, [][]string{{"1909", "fwmark 0x10/0xff", "dport 1194"}, {"1909", "uidrange 0-0", "dport 1194"}, {"1911", "fwmark 0x10/0xff", "unreachable"}}, [][]string{{"fwmark 0x10/0xff", "uidrange"}}},
 		"a mark and two uids": {func(p *Policy) {
 			p.Carriers[0].UIDs, p.Carriers[0].Mark, p.Carriers[0].Mask = []uint32{5, 6}, 0x10, 0xff
 		}, [][]string{{"fwmark 0x10/0xff", "uidrange 5-5"}, {"fwmark 0x10/0xff", "uidrange 6-6"}}, nil},
 		"a cgroup is for the packet filter": {func(p *Policy) { p.Carriers[0].UIDs = nil },
-			[][]string{{"1910", "to 203.0.113.10/32 iif lo ipproto udp dport 1194"}}, nil},
+			[][]string{{"1909", "to 203.0.113.10/32 iif lo ipproto udp dport 1194"}}, nil},
 		"IPv6 without an address is not steered": {func(*Policy) {}, nil, [][]string{{"-6"}}},
 		"IPv6": {func(p *Policy) { p.Tunnels[0].Addresses = append(p.Tunnels[0].Addresses, addrs("fd00:8::2")...) },
 			[][]string{{"-6 route", "::/0 dev tun0"}, {"-6 route", "blackhole ::/0"}, {"-6 rule", "to fe80::/10 lookup main"}, {"-6 rule", "sport 546 dport 547 lookup main"},
@@ -107,7 +108,7 @@ func TestPlanFollowsOwnerFamilyAndProfile(t *testing.T) {
 			p.Tunnels[0].Ethernet, p.Tunnels[0].Gateways = true, addrs("fd00::1", "10.8.0.1")
 		}, [][]string{{"0.0.0.0/0 via 10.8.0.1 dev tun0 onlink"}}, nil},
 		"split": {func(p *Policy) { p.Tunnels[0].Full = false },
-			[][]string{{"1912 lookup 1001"}, {"10.8.0.0/24 dev tun0"}, {"1910"}}, [][]string{{"1002"}, {"1915"}}},
+			[][]string{{"1912 lookup 1001"}, {"10.8.0.0/24 dev tun0"}, {"1909"}}, [][]string{{"1002"}, {"1915"}}},
 		"a tunnel's prefix that holds the LAN does not take it": {func(p *Policy) { p.Tunnels[0].Prefixes = prefixes("192.168.0.0/16") },
 			[][]string{{"1915 to 192.168.1.0/24"}}, [][]string{{"192.168.0.0/16"}}},
 		"a LAN that claims the tunnel's prefix does not get it": {func(p *Policy) { p.Exempt = prefixes("10.8.0.0/24", "10.0.0.0/8") },
@@ -118,8 +119,21 @@ func TestPlanFollowsOwnerFamilyAndProfile(t *testing.T) {
 			p.Tunnels = append(p.Tunnels, Tunnel{Name: "tun1", Index: 8, Up: true, Full: true, Addresses: addrs("10.9.0.2")})
 		}, [][]string{{"0.0.0.0/0 dev tun0 metric 1 table 1002"}, {"0.0.0.0/0 dev tun1 metric 2 table 1002"},
 			{"0.0.0.0/0 dev tun1 metric 1 table 1003"}, {"blackhole 0.0.0.0/0", "table 1003"}, {"from 10.8.0.2/32", "lookup 1002"}, {"from 10.9.0.2/32", "lookup 1003"}}, nil},
-		"no way to the server": {func(p *Policy) { p.Main = p.Main[1:3] }, [][]string{{"1911", "lookup main"}}, [][]string{{"route add 203.0.113.10"}}},
-		"no session":           {func(p *Policy) { p.Tunnels = nil }, nil, [][]string{{""}}},
+		"no way to the server":         {func(p *Policy) { p.Main = p.Main[1:3] }, [][]string{{"1910", "lookup main suppress_prefixlength 1"}, {"1911", "unreachable"}}, [][]string{{"route add 203.0.113.10"}}},
+		"no route of the client's own": {func(p *Policy) { p.Main = p.Main[:1] }, [][]string{{"1910", "lookup main"}, {"1911", "unreachable"}}, [][]string{{"suppress_prefixlength"}}},
+		"the client's route is the server's alone": {func(p *Policy) { p.Main = append(p.Main, by("203.0.113.10/32", "10.8.0.1", 7)) },
+			[][]string{{"1911", "unreachable"}, {"route add 203.0.113.10/32 via 192.168.1.1"}}, [][]string{{"1910"}}},
+		"a tunnel inside another goes by that": {func(p *Policy) {
+			p.Tunnels = append([]Tunnel{{Name: "tun1", Index: 8, Up: true, Full: true, Addresses: addrs("10.9.0.2")}}, p.Tunnels...)
+			p.Carriers[0].Avoid = []int{8, 7}
+			p.Carriers = append(p.Carriers, Carrier{UIDs: []uint32{9}, Endpoints: []endpoint.Endpoint{udp("198.51.100.9:7")}, Avoid: []int{8}})
+		}, [][]string{{"1911", "to 198.51.100.9/32", "lookup 1003"}, {"table 1003", "dev tun0"}, {"1911", "to 203.0.113.10/32", "unreachable"}}, nil},
+		"a server in another tunnel's prefix is in its table": {func(p *Policy) {
+			p.Tunnels = append([]Tunnel{{Name: "tun1", Index: 8, Up: true, Full: true, Addresses: addrs("10.9.0.2")}}, p.Tunnels...)
+			p.Tunnels[1].Full = false
+			p.Carriers = append(p.Carriers, Carrier{UIDs: []uint32{9}, Endpoints: []endpoint.Endpoint{udp("10.8.0.9:7")}, Avoid: []int{8}})
+		}, [][]string{{"1912", "lookup 1001"}, {"10.8.0.0/24 dev tun0"}}, [][]string{{"1911", "to 10.8.0.9/32"}}},
+		"no session": {func(p *Policy) { p.Tunnels = nil }, nil, [][]string{{""}}},
 	} {
 		p := home()
 		c.change(&p)

@@ -2,7 +2,7 @@
 // not a carrier's goes into the tunnel whatever the main table says. It is the
 // second line behind the packet filter, which holds without it.
 //
-//	1910  a carrier's tuple, by its owner        -> table N, then main (1911)
+//	1909  a carrier's tuple, by its owner        -> table N, then main (1910), then nowhere (1911)
 //	1912  what belongs to a tunnel by its prefix -> table N+1
 //	1913  from a tunnel's address                -> tables N+2, N+3, ... of each tunnel
 //	1914  from a wire's address, to a server     -> table N
@@ -25,8 +25,9 @@ const Protocol = 'v'
 // Priorities of the rules: after those of VRFs (1000), before those of people's
 // own policy routing and of other VPNs (5210, 32764), which would lead past us.
 const (
-	priorityCarrier = 1910 + iota // to table N
+	priorityCarrier = 1909 + iota // to table N
 	priorityMain                  // to main, if that has no route
+	priorityNowhere               // an error, or another tunnel's table
 	priorityInside                // to table N+1
 	priorityTunnel                // to the table of that tunnel
 	priorityReply                 // to table N
@@ -44,7 +45,8 @@ const lastMetric = 1<<32 - 1
 // ErrInUse means that somebody else has rules or routes where ours would be.
 var ErrInUse = errors.New("in use by somebody else")
 
-// Rule is a routing rule: packets that match all that is set look at Table.
+// Rule is a routing rule: packets that match all that is set look at Table. Where
+// that is 0 they go nowhere: whoever sends them gets an error.
 type Rule struct {
 	IPv6     bool         `json:"ipv6,omitzero"`
 	Priority uint32       `json:"priority"`
@@ -60,6 +62,9 @@ type Rule struct {
 	Sport    Ports        `json:"sport,omitzero"`
 	Dport    Ports        `json:"dport,omitzero"`
 	Table    uint32       `json:"table"`
+	// Longer lets only those routes of Table count whose prefix has at least so
+	// many bits; 0: all.
+	Longer uint8 `json:"longer,omitzero"`
 }
 
 // Ports is a range, both ends included; the zero value is any.

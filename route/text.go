@@ -45,10 +45,16 @@ func (r Rule) String() string {
 	if r.Dport != (Ports{}) {
 		word("dport %s", r.Dport)
 	}
-	if r.Table == tableMain {
+	switch r.Table {
+	case 0:
+		word("unreachable")
+	case tableMain:
 		word("lookup main")
-	} else {
+	default:
 		word("lookup %d", r.Table)
+	}
+	if r.Longer > 0 {
+		word("suppress_prefixlength %d", r.Longer-1)
 	}
 	return b.String()
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type tunnelScene struct {
 	*scene
 	private key.Private // the client's
 	shared  key.Preshared
+	server  key.Private
 	public  key.Public // the server's
 	conf    string     // path in the client
 	dial    []string   // the job of a far end that dials the address that is added
@@ -49,23 +51,57 @@ func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }
 func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	t.Helper()
 	s := &tunnelScene{scene: newScene(t, ""), conf: "/etc/vpnguard/own0.conf"}
-	server, err := key.NewPrivate(nil)
-	if err == nil {
-		s.private, err = key.NewPrivate(nil)
-	}
-	if err == nil {
-		s.shared, err = key.NewPreshared(nil)
-	}
-	if err == nil {
-		s.public, err = server.Public()
-	}
-	client, e := s.private.Public()
-	if err = errors.Join(err, e); err != nil {
+	s.server, s.public = s.keys()
+	var client key.Public
+	s.private, client = s.keys()
+	var err error
+	if s.shared, err = key.NewPreshared(nil); err != nil {
 		t.Fatal(err)
 	}
-	s.dial = []string{"far", server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
-	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
+	s.dial = []string{"far", s.server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
+	s.job(s.lab.Server, "far", s.server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
 	return s
+}
+
+// keys makes a pair.
+func (s *scene) keys() (key.Private, key.Public) {
+	s.Helper()
+	k, err := key.NewPrivate(nil)
+	p, e := k.Public()
+	if err = errors.Join(err, e); err != nil {
+		s.Fatal(err)
+	}
+	return k, p
+}
+
+// manyJob is the far end of any number of tunnels, 10.9.0.1 to 10.9.0.2, 10.9.1.1
+// to 10.9.1.2 and so on.
+func manyJob(args []string) error {
+	private, err := key.ParsePrivate(args[0])
+	if err != nil {
+		return err
+	}
+	c := tunnel.Config{Name: "many0", Private: private, ListenPort: 1195}
+	var addresses []netip.Prefix
+	for i, text := range args[1:] {
+		public, err := key.ParsePublic(text)
+		if err != nil {
+			return err
+		}
+		c.Peers = append(c.Peers, engine.PeerConfig{Public: public, Allowed: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 2}), 32)}})
+		addresses = append(addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 1}), 24))
+	}
+	d, err := tunnel.New(c)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := tun.Configure(d.Name(), d.MTU(), 0, addresses); err != nil {
+		return err
+	}
+	fmt.Print(ready)
+	time.Sleep(time.Hour) // its end is the scene's
+	return nil
 }
 
 // farJob is the far end: our own engine, with nothing around it.
@@ -222,3 +258,12 @@ func (s *tunnelScene) gone(before lab.Snapshot) {
 
 // policyOf explains the tunnel's carrier and link upkeep, and nothing else.
 func (s *tunnelScene) policyOf() wire.Policy { return s.policy(far) }
+
+// writeFile writes one of the client's files.
+func (s *tunnelScene) writeFile(path, text string) {
+	s.Helper()
+	file := s.lab.Client.Path(path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		s.Fatal(err)
+	}
+}

@@ -52,6 +52,9 @@ type Config struct {
 	UDP *udp.Socket
 	// Completed is told of each handshake; see [engine.Config].
 	Completed func(key.Public)
+	// Unanswered is told of each handshake that is not answered; see
+	// [engine.Config].
+	Unanswered func(peer key.Public, inARow int)
 }
 
 // Without names parts of the data path that can be done without. The zero value
@@ -135,7 +138,7 @@ func New(c Config) (_ *Device, err error) {
 			p.close()
 		}
 	}()
-	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Probe: !c.Without.Probes, Random: c.Random, Completed: c.Completed})
+	p.engine, err = engine.New(engine.Config{Private: c.Private, Send: p.control, MTU: c.MTU, Probe: !c.Without.Probes, Random: c.Random, Completed: c.Completed, Unanswered: c.Unanswered})
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,7 @@ func strangers(public key.Public, n int) (out [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{Private: private, Send: func(_ netip.AddrPort, d []byte) { out = append(out, append([]byte(nil), d...)) }})
+	e, err := engine.New(engine.Config{Private: private, Send: func(_ engine.Way, d []byte) { out = append(out, append([]byte(nil), d...)) }})
 	if err != nil {
 		return nil, err
 	}

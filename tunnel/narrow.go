@@ -3,7 +3,6 @@ package tunnel
 import (
 	"encoding/binary"
 	"errors"
-	"net/netip"
 
 	"github.com/vpnguard/vpnguard/tunnel/crypt"
 	"github.com/vpnguard/vpnguard/tunnel/engine"
@@ -116,8 +115,8 @@ func (p *pump) troubles() {
 
 // send hands datagrams over; the first result is false if the own link is too
 // narrow for them.
-func (p *pump) send(to netip.AddrPort, buf []byte, size int) bool {
-	err := p.udp.Send(to, buf, size)
+func (p *pump) send(way engine.Way, buf []byte, size int) bool {
+	err := p.udp.Send(way.From, way.To, buf, size)
 	if errors.Is(err, udp.ErrTooLong) {
 		return false
 	}
@@ -129,10 +128,10 @@ func (p *pump) send(to netip.AddrPort, buf []byte, size int) bool {
 
 // control sends what the engine has to say by itself. That a probe is too long
 // for the own link is in the error queue, which is read next.
-func (p *pump) control(to netip.AddrPort, datagram []byte) {
+func (p *pump) control(way engine.Way, datagram []byte) {
 	if noise.Kind(datagram) == noise.TypeCookie && p.udp.Crowded() {
 		p.drops.Unanswered++
 		return
 	}
-	p.send(to, datagram, len(datagram))
+	p.send(way, datagram, len(datagram))
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -62,11 +61,11 @@ type pump struct {
 	wakeMu sync.Mutex  // against ringing a descriptor that is closed
 }
 
-// batch is datagrams to one address that go out by one call: all of one size,
+// batch is datagrams by one way that go out by one call: all of one size,
 // only the last may be shorter.
 type batch struct {
 	buf    []byte
-	to     netip.AddrPort
+	way    engine.Way
 	peer   *engine.Peer
 	key    *crypt.Key
 	size   int
@@ -249,7 +248,7 @@ func (p *pump) segments(peer *engine.Peer, s gso.Segments, limit int) {
 			Buf:   s.Buf[i*s.Size : min(s.Head+(i+n)*s.Size, len(s.Buf))],
 			Heads: s.Heads[i*s.Head : (i+n)*s.Head], Head: s.Head, Size: s.Size, Limit: limit,
 		}, g.First)
-		if out := p.batch.buf[:(n-1)*size+last]; !p.send(g.To, out, size) {
+		if out := p.batch.buf[:(n-1)*size+last]; !p.send(g.Way, out, size) {
 			p.rescue(peer, g.Key, out, size)
 			if now := p.engine.Limit(peer); now < limit {
 				p.rest(peer, s, i+n, now)
@@ -268,11 +267,11 @@ func (p *pump) single(peer *engine.Peer, packet []byte, limit int) {
 		return
 	}
 	b := &p.batch
-	if b.count > 0 && (b.closed || b.to != g.To || b.key != g.Key || size > b.size || b.count == udp.MaxSegments || b.used+size > udp.MaxBytes) {
+	if b.count > 0 && (b.closed || b.way != g.Way || b.key != g.Key || size > b.size || b.count == udp.MaxSegments || b.used+size > udp.MaxBytes) {
 		p.flush()
 	}
 	if b.count == 0 {
-		b.to, b.size, b.peer, b.key = g.To, size, peer, g.Key
+		b.way, b.size, b.peer, b.key = g.Way, size, peer, g.Key
 	}
 	at := b.buf[b.used:]
 	noise.PutHeader(at, g.Remote, g.First)
@@ -299,9 +298,9 @@ func (p *pump) flush() {
 	if b.count == 0 {
 		return
 	}
-	to, out, size, peer, key := b.to, b.buf[:b.used], b.size, b.peer, b.key
+	way, out, size, peer, key := b.way, b.buf[:b.used], b.size, b.peer, b.key
 	*b = batch{buf: b.buf}
-	if !p.send(to, out, size) {
+	if !p.send(way, out, size) {
 		p.rescue(peer, key, out, size)
 	}
 }
@@ -309,11 +308,11 @@ func (p *pump) flush() {
 // inward takes what the socket has, and reports whether there may be more.
 func (p *pump) inward() (more bool, err error) {
 	for taken, count := 0, 0; taken < burstBytes && count < burstPackets; count++ {
-		from, n, size, ok, err := p.udp.Receive(p.arrived)
+		from, at, n, size, ok, err := p.udp.Receive(p.arrived)
 		if err != nil || !ok {
 			return false, err
 		}
-		p.engine.Receive(p.now, from, p.arrived[:n], size, p.merger.Add)
+		p.engine.Receive(p.now, engine.Way{To: from, From: at}, p.arrived[:n], size, p.merger.Add)
 		// Nothing waits for more to come: no packet is late for the sake of another.
 		p.merger.Flush()
 		taken += n

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -69,6 +70,7 @@ const (
 	fdControl = 3 // of an engine
 	fdTUN     = 4
 	fdUAPI    = 5
+	fdSockets = 3 // of an asker, the first
 )
 
 // background runs this program again with args, as a supervisor in a session of
@@ -165,6 +167,46 @@ func startEngine(uid, gid uint32, tunFD int, uapi *net.UnixListener, log io.Writ
 		PID: cmd.Process.Pid, Control: os.NewFile(uintptr(pair[0]), "control"),
 		Kill: func() { _ = cmd.Process.Kill() }, Wait: cmd.Wait,
 	}, nil
+}
+
+// startAsker runs the process that looks a name up, as the tunnel's user and with
+// nothing but sockets to the resolvers. It returns what that printed. The thread is
+// the caller's own and loses its bounding set.
+func (p tunnelPlan) startAsker(ctx context.Context, name string) ([]byte, error) {
+	files, err := p.sockets()
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	if err := confine.Bound(unix.CAP_SETPCAP); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "tunnel", "ask", "--sockets", strconv.Itoa(len(files)), "--", name)
+	cmd.Args[0] = "vpnguard"
+	cmd.Dir = "/"
+	cmd.Env = []string{}
+	cmd.ExtraFiles = files
+	cmd.WaitDelay = time.Second
+	var said string
+	cmd.Stderr = &lines{say: func(line string) { said = line }}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid: true, Pdeathsig: syscall.SIGKILL,
+		Credential:  &syscall.Credential{Uid: p.uid, Gid: p.gid, NoSetGroups: !mayChangeGroups()},
+		AmbientCaps: []uintptr{unix.CAP_SETPCAP},
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(out, maxLine))
+	_ = out.Close() // whoever says more is interrupted
+	if err = errors.Join(err, cmd.Wait()); err != nil {
+		return nil, fmt.Errorf("%w: %.300q", err, said)
+	}
+	return text, nil
 }
 
 // mayChangeGroups is false in a user namespace that an ordinary user made: its

@@ -50,9 +50,11 @@ func (c *downCommand) Run(ctx context.Context, w *world) error {
 		}
 		return w.hookDown(ctx, g, conf, call)
 	}
+	before := g.Sessions()
 	res, err := g.Stop(ctx, guard.Selection{Dev: c.Dev.String(), All: c.All})
 	w.report(res, err)
 	if err == nil {
+		w.endTunnels(ctx, g, before)
 		fmt.Fprintf(w.stderr, "vpnguard: %s\n", res.State)
 	}
 	return err

@@ -105,6 +105,10 @@ func (h *host) Update(ctx context.Context, pid int, ends []endpoint.Endpoint) (g
 	return asked(func() (guard.Result, error) { return h.client.Update(ctx, pid, ends) }, func() (guard.Result, error) { return h.Guard.Update(ctx, pid, ends, nil) })
 }
 
+func (h *host) Move(ctx context.Context, pid int, ends []endpoint.Endpoint) (guard.Result, error) {
+	return asked(func() (guard.Result, error) { return h.client.Move(ctx, pid, ends) }, func() (guard.Result, error) { return h.Guard.Move(ctx, pid, ends, nil) })
+}
+
 func (h *host) Restart(ctx context.Context, sel guard.Selection) (guard.Result, error) {
 	return asked(func() (guard.Result, error) { return h.client.Restart(ctx, sel) }, func() (guard.Result, error) { return h.Guard.Restart(ctx, sel) })
 }

@@ -59,6 +59,19 @@ func (c *tunnelDownCommand) Run(ctx context.Context, w *world) error {
 	return nil
 }
 
+// endTunnels ends the own tunnels of sessions that are not recorded any more:
+// without a seal there is none.
+func (w *world) endTunnels(ctx context.Context, h *host, before []guard.Session) {
+	for _, s := range before {
+		if _, left := h.Session(s.Dev); left || s.Client != tunnelClient {
+			continue
+		}
+		if err := endSupervisor(ctx, s); err != nil {
+			w.warn([]string{err.Error()})
+		}
+	}
+}
+
 // endSupervisor stops the session's process and waits for its end. The process
 // is held by a descriptor, so that no other one of that number is meant.
 func endSupervisor(ctx context.Context, s guard.Session) error {

@@ -55,18 +55,34 @@ func (w *world) tunnelTree(f func(*tree) error) error {
 	return f(&tree{root})
 }
 
-// readConf reads and checks a file, "-" being standard input, and warns if
-// others can read it.
-func (w *world) readConf(file string) ([]byte, wgconf.Config, error) {
+// exposed is what becomes of a file that others can read, though it holds a
+// private key.
+type exposed uint8
+
+const (
+	refuseExposed exposed = iota
+	// warnExposed is for files that are only looked at, or copied to a better place.
+	warnExposed
+)
+
+// readConf reads and checks a file, "-" being standard input.
+func (w *world) readConf(file string, others exposed) ([]byte, wgconf.Config, error) {
 	in, name := w.stdin, "standard input"
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, wgconf.Config{}, &usageError{err, "nothing was changed"}
+			return nil, wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
 		}
 		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			if text := wgconf.ModeWarning(file, info.Mode()); text != "" {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
+		}
+		if text := wgconf.ModeWarning(file, info.Mode()); text != "" {
+			if others == refuseExposed {
+				return nil, wgconf.Config{}, &usageError{errors.New(text), "nothing was changed"}
+			}
+			if info.Mode().IsRegular() { // a pipe's mode says nothing
 				w.warn([]string{text})
 			}
 		}
@@ -74,11 +90,12 @@ func (w *world) readConf(file string) ([]byte, wgconf.Config, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxConf))
 	if err != nil {
-		return nil, wgconf.Config{}, fmt.Errorf("read %s: %w", name, err)
+		return nil, wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file %s: %w", name, err), "nothing was changed"}
 	}
 	c, err := wgconf.Parse(name, data)
 	if err != nil {
-		return nil, wgconf.Config{}, &usageError{err, "nothing was changed"}
+		clear(data)
+		return nil, wgconf.Config{}, &usageError{err, "nothing was changed; correct the tunnel's file"}
 	}
 	return data, c, nil
 }

@@ -27,7 +27,7 @@ func (c *tunnelImportCommand) Run(w *world) error {
 			return err
 		}
 	}
-	data, conf, err := w.readConf(c.File)
+	data, conf, err := w.readConf(c.File, warnExposed)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func TestTunnelImportPutsAFileInPlaceAndSaysWhatIsNotUsed(t *testing.T) {
 		{strings.Replace(good, "10.0.0.2/32", "10.0.0.2/33", 1), "- --name provider --force", `vpnguard: standard input:3:11: Address "10.0.0.2/33" has a prefix length`},
 		{"client\nremote x\n", "- --name x", "vpnguard: standard input:1:1: the line is neither a section nor"},
 		{good, "- --name ../x", "vpnguard: --name"},
-		{good, root + "/none.conf", "vpnguard: open "},
+		{good, root + "/none.conf", "vpnguard: read the tunnel's file: open "},
 	} {
 		code, out, wrong := tunnelIn(root, c.stdin, append([]string{"import"}, strings.Fields(c.args)...)...)
 		if code != exitUsage || out != "" || !strings.Contains(wrong, c.want) {

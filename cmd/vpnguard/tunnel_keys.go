@@ -12,6 +12,7 @@ type tunnelCommand struct {
 	Up     tunnelUpCommand     `cmd:"" help:"Seal the host around a tunnel and bring it up."`
 	Down   tunnelDownCommand   `cmd:"" help:"End a tunnel and give the host back."`
 	Engine engineCommand       `cmd:"" hidden:""`
+	Ask    askCommand          `cmd:"" hidden:""`
 	Show   tunnelShowCommand   `cmd:"" help:"Show the tunnels of this host, their peers and how they are."`
 	Import tunnelImportCommand `cmd:"" help:"Check a configuration of wg-quick and put it in place."`
 	Peers  tunnelPeersCommand  `cmd:"" help:"Add, remove and list the peers of a server."`

@@ -170,7 +170,7 @@ func (c *peersListCommand) Run(w *world) error {
 // conf reads a tunnel's configuration where nothing is to be changed.
 func (w *world) conf(name endpoint.IfName) (string, wgconf.Config, []byte, error) {
 	file := w.confFile(name)
-	data, c, err := w.readConf(file)
+	data, c, err := w.readConf(file, warnExposed)
 	return file, c, data, err
 }
 

@@ -13,7 +13,7 @@ type peersQRCommand struct {
 
 // Run prints a configuration as the code that WireGuard's apps read.
 func (c *peersQRCommand) Run(w *world) error {
-	data, _, err := w.readConf(c.File)
+	data, _, err := w.readConf(c.File, warnExposed)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -54,7 +53,7 @@ func (d *fakeDevice) Apply(c tunnel.Change) error {
 // device runs a tunnel's socket below a root.
 func device(t *testing.T, root, name string, private key.Private) *fakeDevice {
 	t.Helper()
-	e, err := engine.New(engine.Config{Private: private, Send: func(netip.AddrPort, []byte) {}})
+	e, err := engine.New(engine.Config{Private: private, Send: func(engine.Way, []byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

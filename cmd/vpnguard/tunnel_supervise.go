@@ -41,6 +41,8 @@ type supervisor struct {
 	known  bool       // the session was recorded before: the host was closed
 	since  time.Time
 	mtu    int // of the device
+	where  whereabouts
+	begun  bool // PreUp was, and whatever comes, PostDown will be
 }
 
 // supervise brings the tunnel up and keeps it until a signal ends it. The order
@@ -74,8 +76,13 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 		}
 		return &guard.StateError{Err: err, State: "nothing was changed"}
 	}
-	defer s.device.Close()
-	s.plan.setup.TUN = s.device.Has()
+	defer func() {
+		s.device.Close()
+		if s.begun {
+			s.lastHooks(wgconf.PostDown)
+		}
+	}()
+	s.plan.setup.TUN, s.where = s.device.Has(), newWhereabouts(s.plan)
 	if s.uapi, err = listenUAPI(plan.setup.Name); err != nil {
 		s.w.warn([]string{fmt.Sprintf("`wg show` will not find the tunnel: %v", err)})
 	} else {
@@ -127,6 +134,7 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 		}
 		return err
 	}
+	s.begun = true
 	if err = s.hooks(ctx, wgconf.PreUp); err == nil {
 		s.keeper.Begin()
 		err = s.configure()
@@ -201,7 +209,10 @@ func (s *supervisor) handshake(ctx context.Context) error {
 		case err := <-s.ended:
 			s.ended <- nil
 			return err
+		case f := <-s.where.found:
+			s.moved(ctx, f)
 		case e := <-s.events:
+			s.sought(ctx, e)
 			if e.Completed != nil {
 				return nil
 			}
@@ -243,11 +254,17 @@ func (s *supervisor) stay(ctx context.Context) error {
 		case err := <-s.ended:
 			s.ended <- nil
 			return &guard.StateError{Err: fmt.Errorf("tunnel %q ended: %w", s.plan.setup.Name, err), State: "the host is closed"}
+		case f := <-s.where.found:
+			s.moved(ctx, f)
 		case e := <-s.events:
+			s.sought(ctx, e)
 			if err := s.follow(ctx, e); err != nil {
 				return err
 			}
 		case <-changed:
+			if !s.recorded() { // without a seal there is no tunnel
+				return s.stop()
+			}
 			if err := s.repair(); err != nil {
 				return err
 			}
@@ -293,13 +310,9 @@ func (s *supervisor) watch(m *link.Monitor, changed chan<- struct{}) {
 	}
 }
 
-// repair puts addresses and routes back that went when the device was down. A
-// tunnel whose session somebody ended has no seal, and ends.
+// repair puts addresses and routes back that went when the device was down.
 func (s *supervisor) repair() error {
 	name := s.plan.setup.Name
-	if _, ok := s.host.Session(name); !ok {
-		return &guard.StateError{Err: fmt.Errorf("tunnel %q ends: somebody ended its session", name), State: "`vpnguard status` says what is enforced"}
-	}
 	if up, err := tun.Up(name); err != nil || !up {
 		return nil // whoever set it down has a reason, and nothing leaves meanwhile
 	}
@@ -307,17 +320,30 @@ func (s *supervisor) repair() error {
 	if err == nil {
 		_, err = s.host.Resteer(context.Background(), name)
 	}
+	if err != nil && !s.recorded() {
+		return s.stop()
+	}
 	if err != nil {
 		s.log.Error("cannot put back what the device lost", "tunnel", name, "err", err)
 	}
 	return nil
 }
 
-// stop gives the host back while the tunnel still works, and then ends it.
+// recorded reports whether the tunnel's session is: whoever ends it ends the tunnel.
+func (s *supervisor) recorded() bool {
+	_, ok := s.host.Session(s.plan.setup.Name)
+	return ok
+}
+
+// stop gives the host back while the tunnel still works, and then ends it. There is
+// nothing to give back where somebody else ended the session.
 func (s *supervisor) stop() error {
 	guardian.Notify("STOPPING=1")
 	s.lastHooks(wgconf.PreDown)
-	defer s.lastHooks(wgconf.PostDown)
+	if !s.recorded() {
+		s.log.Info("the tunnel ended: somebody ended its session", "tunnel", s.plan.setup.Name)
+		return nil
+	}
 	res, err := s.host.Stop(context.Background(), guard.Selection{Dev: s.plan.setup.Name})
 	for _, warning := range res.Warnings {
 		s.log.Warn(warning)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -100,7 +99,7 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 	if p.file, err = confFile(c.Conf); err != nil {
 		return p, err
 	}
-	if p.conf, err = readConf(p.file); err != nil {
+	if p.conf, err = w.sealable(p.file); err != nil {
 		return p, err
 	}
 	if hooks := p.conf.Interface.Hooks; len(hooks) > 0 && !c.AllowHooks {
@@ -143,29 +142,12 @@ func confFile(conf string) (string, error) {
 	return filepath.Join(confDir, name.String()+".conf"), nil
 }
 
-// readConf reads a file that nobody but its owner may read: it holds a private key.
-func readConf(path string) (wgconf.Config, error) {
-	const hint = "nothing was changed; correct the tunnel's file"
-	f, err := os.Open(path)
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	if warning := wgconf.ModeWarning(path, info.Mode()); warning != "" {
-		return wgconf.Config{}, &usageError{errors.New(warning), "nothing was changed"}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxConf))
-	if err != nil {
-		return wgconf.Config{}, &usageError{fmt.Errorf("read the tunnel's file: %w", err), "nothing was changed"}
-	}
-	conf, err := wgconf.Parse(path, data)
+// sealable reads a file that nobody but its owner may read, and that can be brought up.
+func (w *world) sealable(path string) (wgconf.Config, error) {
+	data, conf, err := w.readConf(path, refuseExposed)
 	clear(data)
 	if err != nil {
-		return conf, &usageError{err, hint}
+		return conf, err
 	}
 	i := conf.Interface
 	switch {
@@ -174,7 +156,7 @@ func readConf(path string) (wgconf.Config, error) {
 	case i.Table != wgconf.Table{}:
 		return conf, &usageError{fmt.Errorf("%s: Table: only auto is understood", path), "nothing was changed; --profile says what belongs in the tunnel"}
 	case serves(conf) && i.ListenPort == 0:
-		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), hint}
+		return conf, &usageError{fmt.Errorf("%s: a peer has no Endpoint and there is no ListenPort, so that neither could find the other", path), "nothing was changed; correct the tunnel's file"}
 	}
 	return conf, nil
 }
@@ -276,8 +258,9 @@ func (p tunnelPlan) allowed() (list []netip.Prefix) {
 }
 
 // resolve finds the addresses of all peers while the host's resolvers can still
-// be asked. All of a name's count, and are tried in turn. Where an earlier run left
-// the host closed nobody can be asked: then what that run found counts.
+// be asked. All of a name's count, and are tried at once. Where an earlier run or a
+// lock has closed the host, the bootstrap resolvers are asked; if that is in vain,
+// what the earlier run found counts.
 func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (ends []endpoint.Endpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(p.settings.ResolveTimeout, config.MinResolveTimeout))
 	defer cancel()
@@ -289,27 +272,32 @@ func (p *tunnelPlan) resolve(ctx context.Context, earlier []endpoint.Endpoint) (
 		if e, ok := peer.Endpoint.Endpoint(); ok {
 			addrs = []netip.Addr{e.Addr.Addr()}
 		} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", peer.Endpoint.Host); err != nil {
-			for _, e := range earlier {
-				if e.Addr.Port() == peer.Endpoint.Port {
-					addrs = append(addrs, e.Addr.Addr())
-				}
+			if addrs, _ = p.ask(ctx, peer.Endpoint.Host); len(addrs) == 0 {
+				addrs = atPort(earlier, peer.Endpoint.Port)
 			}
 		}
 		if len(addrs) == 0 {
 			return nil, &guard.StateError{Err: fmt.Errorf("find the endpoint of the peer in line %d: %w", peer.Line, err), State: "nothing was changed"}
 		}
-		for _, a := range addrs[:min(len(addrs), maxAddresses)] {
-			e := endpoint.Endpoint{Addr: netip.AddrPortFrom(a.Unmap(), peer.Endpoint.Port), Proto: endpoint.UDP}
-			if !e.IsValid() {
-				return nil, &guard.StateError{Err: fmt.Errorf("endpoint %q of the peer in line %d: its address %s is no server's", peer.Endpoint, peer.Line, a), State: "nothing was changed"}
-			}
-			p.setup.Peers[i].Endpoints = append(p.setup.Peers[i].Endpoints, e.Addr)
-			if !slices.Contains(ends, e) {
-				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, e.Addr)
+		if p.setup.Peers[i].Endpoints, err = placesOf(addrs, peer.Endpoint, netip.AddrPort{}); err != nil {
+			return nil, &guard.StateError{Err: fmt.Errorf("the peer in line %d: %w", peer.Line, err), State: "nothing was changed"}
+		}
+		for _, a := range p.setup.Peers[i].Endpoints {
+			if e := (endpoint.Endpoint{Addr: a, Proto: endpoint.UDP}); !slices.Contains(ends, e) {
+				ends, p.setup.Sealed = append(ends, e), append(p.setup.Sealed, a)
 			}
 		}
 	}
 	return ends, nil
+}
+
+func atPort(ends []endpoint.Endpoint, port uint16) (addrs []netip.Addr) {
+	for _, e := range ends {
+		if e.Addr.Port() == port {
+			addrs = append(addrs, e.Addr.Addr())
+		}
+	}
+	return addrs
 }
 
 // maxAddresses of one name count: whoever answers for the LAN's resolver must
@@ -322,7 +310,7 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 	r := guard.Request{
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
 		Endpoints: ends, UIDs: []uint32{p.uid}, Mark: p.setup.Mark, Mask: ^uint32(0),
-		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
+		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Bootstrap: p.bootstrap(), Settings: settings(p.settings),
 	}
 	if serves(p.conf) {
 		r.Listen, r.Masquerade = i.ListenPort, p.masquerade

@@ -165,7 +165,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte{}, 0)
 	f.Add(make([]byte, 200), -5)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
-		b.Receive(w.now, a.addr, bytes.Clone(data), size, func(p []byte) {
+		b.Receive(w.now, Way{To: a.addr}, bytes.Clone(data), size, func(p []byte) {
 			if len(p) < 20 {
 				t.Errorf("delivered %x", p)
 			}

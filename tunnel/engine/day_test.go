@@ -48,8 +48,8 @@ func (d *day) engine(n int) *Engine {
 	e, err := New(Config{
 		Private: private, Random: random,
 		Wall: func() time.Time { return time.Unix(1_700_000_000, 0).Add(d.now) },
-		Send: func(to netip.AddrPort, data []byte) {
-			d.queue = append(d.queue, datagram{from: dayAddr(n), to: to, data: append([]byte(nil), data...)})
+		Send: func(way Way, data []byte) {
+			d.queue = append(d.queue, datagram{from: dayAddr(n), to: way.To, data: append([]byte(nil), data...)})
 		},
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *day) settle() {
 			if n := int(g.to.Port()) - 1; n > 0 {
 				e = d.clients[n-1]
 			}
-			e.Receive(d.now, g.from, g.data, len(g.data), func([]byte) { d.arrived++ })
+			e.Receive(d.now, Way{To: g.from}, g.data, len(g.data), func([]byte) { d.arrived++ })
 		}
 	}
 }

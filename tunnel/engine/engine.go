@@ -27,7 +27,7 @@ type Config struct {
 	Private key.Private
 	// Send takes a datagram that is to go out now: a handshake message, a
 	// keepalive, or a packet that waited for a handshake. It must not keep it.
-	Send func(to netip.AddrPort, datagram []byte)
+	Send func(way Way, datagram []byte)
 	// MTU is the largest inner packet; padding never goes beyond it. 0: 1420,
 	// which fits 1500 bytes on either family, and as much as the path takes if
 	// Probe finds out.
@@ -45,9 +45,21 @@ type Config struct {
 	// Completed is told of each handshake that both ends completed; nil: nobody
 	// is. It must not block nor call the engine.
 	Completed func(key.Public)
+	// Unanswered is told of each time that a peer let a handshake of ours go
+	// unanswered, and how many in a row that were; nil: nobody is. It must not
+	// block nor call the engine.
+	Unanswered func(peer key.Public, inARow int)
 	// Quiet is how many handshake messages a second are answered without a
 	// cookie; 0: 200, which cost about one hundredth of a processor.
 	Quiet int
+}
+
+// Way is where a datagram goes, and as whom.
+type Way struct {
+	To netip.AddrPort
+	// From is the address of ours that the peer called, which it may hear alone;
+	// not valid: the one that the host's routes prefer.
+	From netip.Addr
 }
 
 // DefaultMTU fits IPv6 on a wire of 1500 bytes: 40 + 8 + 16 + 16 bytes around.

@@ -148,7 +148,7 @@ func TestRoamingFollowsAuthenticPacketsOnly(t *testing.T) {
 
 func TestEnginesRefuseWhatProtectsNothing(t *testing.T) {
 	_, a, b := pair(t, 7)
-	if _, err := New(Config{Send: func(netip.AddrPort, []byte) {}}); err == nil {
+	if _, err := New(Config{Send: func(Way, []byte) {}}); err == nil {
 		t.Error("an engine without a key")
 	}
 	var low key.Public // the point at infinity; and one of order 8

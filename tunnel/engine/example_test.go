@@ -25,8 +25,8 @@ func ExampleEngine() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		ends[i], err = engine.New(engine.Config{Private: private, Send: func(to netip.AddrPort, data []byte) {
-			wire = append(wire, datagram{to, append([]byte(nil), data...)})
+		ends[i], err = engine.New(engine.Config{Private: private, Send: func(way engine.Way, data []byte) {
+			wire = append(wire, datagram{way.To, append([]byte(nil), data...)})
 		}})
 		if err != nil {
 			log.Fatal(err)
@@ -53,7 +53,7 @@ func ExampleEngine() {
 		if d.to == at[1] {
 			i = 1
 		}
-		ends[i].Receive(now, at[1-i], d.data, len(d.data), func(p []byte) { fmt.Printf("end %d takes %s\n", i, p[20:]) })
+		ends[i].Receive(now, engine.Way{To: at[1-i]}, d.data, len(d.data), func(p []byte) { fmt.Printf("end %d takes %s\n", i, p[20:]) })
 	}
 	// Output: end 1 takes ping
 }

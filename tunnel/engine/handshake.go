@@ -35,8 +35,12 @@ func (p *Peer) initiate(now time.Duration, retry bool) {
 	p.handshakeIndex = index
 	p.stamper.Stamp(msg[:], now)
 	p.sent(now, false)
-	p.send(msg[:])
-	if !retry && !p.finished.IsZero() {
+	way := p.way()
+	if p.unanswered%2 == 1 {
+		way.From = netip.Addr{} // the address that was called may have no way there any more
+	}
+	p.send(way, msg[:])
+	if !retry && !p.finished.IsZero() && p.unanswered == 0 {
 		return
 	}
 	// Where it is, is not known: it answers the first of these that arrives, for
@@ -44,26 +48,29 @@ func (p *Peer) initiate(now time.Duration, retry bool) {
 	for _, to := range p.pinned {
 		if to != p.endpoint {
 			p.tx += uint64(len(msg))
-			p.e.config.Send(to, msg[:])
+			p.e.config.Send(Way{To: to}, msg[:])
 		}
 	}
 }
 
-// send hands a datagram to the peer's endpoint over.
-func (p *Peer) send(datagram []byte) {
+// send hands a datagram to the peer over.
+func (p *Peer) send(way Way, datagram []byte) {
 	p.tx += uint64(len(datagram))
-	p.e.config.Send(p.endpoint, datagram)
+	p.e.config.Send(way, datagram)
 }
 
+// way is where the peer is, and as whom it knows us.
+func (p *Peer) way() Way { return Way{To: p.endpoint, From: p.called} }
+
 // gateOpen checks MAC1 and, under load, MAC2 of an initiation or response.
-func (e *Engine) gateOpen(now time.Duration, from netip.AddrPort, msg []byte) bool {
-	switch e.gate.judge(now, from.Addr(), func() bool { return e.checker.MAC2(msg, from, now) }) {
+func (e *Engine) gateOpen(now time.Duration, back Way, msg []byte) bool {
+	switch e.gate.judge(now, back.To.Addr(), func() bool { return e.checker.MAC2(msg, back.To, now) }) {
 	case admit:
 		return true
 	case askCookie:
 		var reply [noise.CookieSize]byte
-		if e.checker.Reply(msg, from, now, &reply) == nil {
-			e.config.Send(from, reply[:])
+		if e.checker.Reply(msg, back.To, now, &reply) == nil {
+			e.config.Send(back, reply[:])
 		}
 	case refuse:
 	}
@@ -72,8 +79,8 @@ func (e *Engine) gateOpen(now time.Duration, from netip.AddrPort, msg []byte) bo
 
 // takeInitiation answers a peer that asks for keys. The order of its steps is
 // that of their cost to us and to a forger.
-func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[noise.InitiationSize]byte) {
-	if !e.checker.MAC1(msg[:]) || !e.gateOpen(now, from, msg[:]) {
+func (e *Engine) takeInitiation(now time.Duration, back Way, msg *[noise.InitiationSize]byte) {
+	if !e.checker.MAC1(msg[:]) || !e.gateOpen(now, back, msg[:]) {
 		return
 	}
 	r, err := e.local.Open(msg)
@@ -89,7 +96,7 @@ func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[no
 		return
 	}
 	p.greatest, p.answered = stamp, now
-	p.meet(now, from)
+	p.meet(now, back, true)
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	// The index is that of the session to come, so it is taken first.
@@ -116,13 +123,13 @@ func (e *Engine) takeInitiation(now time.Duration, from netip.AddrPort, msg *[no
 	p.stamper.Stamp(answer[:], now)
 	p.arm(erase, now+eraseAfter)
 	p.sent(now, false)
-	p.send(answer[:])
+	p.send(p.way(), answer[:])
 }
 
 // takeResponse ends a handshake that we began.
-func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[noise.ResponseSize]byte) {
+func (e *Engine) takeResponse(now time.Duration, back Way, msg *[noise.ResponseSize]byte) {
 	t := e.indices[noise.Receiver(msg[:])]
-	if t.peer == nil || t.session != nil || !e.checker.MAC1(msg[:]) || !e.gateOpen(now, from, msg[:]) {
+	if t.peer == nil || t.session != nil || !e.checker.MAC1(msg[:]) || !e.gateOpen(now, back, msg[:]) {
 		return
 	}
 	p := t.peer
@@ -146,7 +153,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 		p.previous = p.current
 	}
 	p.current = s
-	p.meet(now, from)
+	p.meet(now, back, p.called.IsValid())
 	p.rx += uint64(len(msg))
 	p.received(now, false)
 	p.arm(erase, now+eraseAfter)
@@ -162,7 +169,7 @@ func (e *Engine) takeResponse(now time.Duration, from netip.AddrPort, msg *[nois
 // that crossed it.
 func (p *Peer) complete() {
 	p.dropHandshake()
-	p.attempts = 0
+	p.attempts, p.unanswered = 0, 0
 	p.disarm(retransmit)
 	p.finished = p.e.config.Wall()
 	if p.e.config.Completed != nil {
@@ -178,10 +185,15 @@ func (e *Engine) Begin(now time.Duration, k key.Public) {
 }
 
 // meet notes where an authentic message came from: there the peer is now, if it
-// may be there.
-func (p *Peer) meet(now time.Duration, from netip.AddrPort) {
-	if len(p.pinned) == 0 || slices.Contains(p.pinned, from) {
-		p.move(now, from)
+// may be there. calls says that it is the peer who chose which address of ours it
+// speaks to; where it only answers, the routes chose, and may choose another.
+func (p *Peer) meet(now time.Duration, back Way, calls bool) {
+	if len(p.pinned) > 0 && !slices.Contains(p.pinned, back.To) {
+		return
+	}
+	p.move(now, back.To)
+	if calls {
+		p.called = back.From
 	}
 }
 
@@ -191,6 +203,7 @@ func (p *Peer) move(now time.Duration, to netip.AddrPort) {
 		return
 	}
 	other := p.endpoint.Addr() != to.Addr()
+	p.called = netip.Addr{}
 	if p.endpoint = to; other {
 		p.moved(now)
 	}

@@ -222,7 +222,7 @@ func TestGivenMTUIsTheMost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Config{Private: private, MTU: 1000, Probe: true, Send: func(netip.AddrPort, []byte) {}})
+	e, err := New(Config{Private: private, MTU: 1000, Probe: true, Send: func(Way, []byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

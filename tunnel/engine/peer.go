@@ -35,6 +35,7 @@ type Peer struct {
 	remote   *noise.Remote
 	stamper  *noise.Stamper
 	endpoint netip.AddrPort
+	called   netip.Addr // address of ours that the peer speaks to; not valid: it does not choose
 	pinned   []netip.AddrPort
 	interval time.Duration
 	allowed  []netip.Prefix // what the engine's routes give it, in the order it came
@@ -43,6 +44,7 @@ type Peer struct {
 	handshakeIndex uint32
 	initiated      time.Duration // when; before any: far in the past
 	attempts       int
+	unanswered     int             // initiations in a row, whatever began them
 	stamped        noise.Timestamp // of our last initiation
 	greatest       noise.Timestamp // of the peer's initiations
 	answered       time.Duration   // when we last answered one
@@ -76,6 +78,8 @@ type PeerStatus struct {
 	// RxBytes and TxBytes count authentic datagrams with their headers, and
 	// handshakes.
 	RxBytes, TxBytes uint64
+	// Unanswered is how many handshakes in a row the peer let go unanswered.
+	Unanswered int
 	// MTU is the largest inner packet that the path takes, as far as known.
 	MTU int
 	// Probed says that the peer answers probes, and Proved that a packet of MTU
@@ -128,7 +132,7 @@ func (e *Engine) Peers() []PeerStatus {
 	for _, p := range e.peers {
 		out = append(out, PeerStatus{
 			Public: p.public, Preshared: p.shared, Endpoint: p.endpoint, Allowed: slices.Clone(p.allowed), Keepalive: p.interval, LastHandshake: p.finished,
-			RxBytes: p.rx, TxBytes: p.tx, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
+			RxBytes: p.rx, TxBytes: p.tx, Unanswered: p.unanswered, MTU: p.limit, Probed: p.path.Answered(), Proved: p.path.Verified(),
 		})
 	}
 	return out
@@ -164,9 +168,13 @@ func (p *Peer) disallow() {
 
 // pin keeps the peer to addresses, none: to no address.
 func (p *Peer) pin(now time.Duration, to []netip.AddrPort) {
+	was := p.pinned
 	p.pinned = nil
 	for _, a := range to {
 		p.pinned = append(p.pinned, unmap(a))
+	}
+	if p.unanswered > 0 && !slices.Equal(was, p.pinned) {
+		p.initiated = longAgo // the others were not asked yet
 	}
 	if len(p.pinned) > 0 && !slices.Contains(p.pinned, p.endpoint) {
 		p.move(now, p.pinned[0])

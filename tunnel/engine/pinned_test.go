@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/key"
 )
@@ -77,4 +79,61 @@ func sentTo(w *world, to netip.AddrPort) (n int) {
 		}
 	}
 	return n
+}
+
+// A peer that is at none of its addresses is silent, however often it is asked and
+// whatever is sent to it; told of another one, the engine asks there at once.
+func TestPeerThatMovedIsFoundWhenItsNewAddressIsTold(t *testing.T) {
+	w, a, b := pair(t, 33)
+	old, dead := b.addr, netip.MustParseAddrPort("198.51.100.9:9")
+	var told []int
+	a.config.Unanswered = func(k key.Public, inARow int) {
+		if k != b.Public() {
+			t.Errorf("told of %s", k)
+		}
+		told = append(told, inARow)
+	}
+	a.knows(b, func(c *PeerConfig) { c.Pinned = []netip.AddrPort{old} })
+	a.says(b, 1)
+	b.heard(1)
+	b.addr = netip.MustParseAddrPort("192.0.2.99:1")
+	w.pass(rejectAfterTime)
+	// Data that comes in between begins anew and is no answer.
+	for range 3 {
+		if err := a.Transmit(w.now, packet(a.inner, b.inner, 100, 2)); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(rekeyTimeout + time.Second)
+	}
+	if !slices.Equal(told, []int{1, 2, 3}) || a.Peers()[0].Unanswered != 3 {
+		t.Fatalf("unanswered: %v, and in all %d", told, a.Peers()[0].Unanswered)
+	}
+	b.heard()
+	w.forget()
+	places := []netip.AddrPort{dead, old, b.addr}
+	a.knows(b, func(c *PeerConfig) { c.Pinned = places })
+	a.Begin(w.now, b.Public())
+	for _, to := range places {
+		if sentTo(w, to) != 1 {
+			t.Errorf("%d messages to %s, want one at once", sentTo(w, to), to)
+		}
+	}
+	w.settle()
+	b.heard(2, 2, 2)
+	if got := a.Peers()[0]; got.Unanswered != 0 || got.Endpoint != b.addr {
+		t.Errorf("peer %+v", got)
+	}
+	// The same places again are no reason to ask more often than the protocol says.
+	b.addr = netip.MustParseAddrPort("192.0.2.98:1")
+	w.pass(rejectAfterTime)
+	if err := a.Transmit(w.now, packet(a.inner, b.inner, 100, 2)); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(rekeyTimeout + time.Second) // the second is under way
+	w.forget()
+	a.knows(b, func(c *PeerConfig) { c.Pinned = places })
+	a.Begin(w.now, b.Public())
+	if a.Peers()[0].Unanswered == 0 || len(w.seen) != 0 {
+		t.Errorf("asked again at once: %d messages", len(w.seen))
+	}
 }

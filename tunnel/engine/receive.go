@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/fit"
@@ -19,27 +18,27 @@ type run struct {
 	ok       [MaxRun]bool
 }
 
-// Receive takes what arrived from an address: datagrams of size bytes each that
+// Receive takes what arrived, and by which way answers go back: datagrams of size bytes each that
 // follow each other in buf, the last one shorter or equal (as UDP_GRO hands
 // them over; a single datagram has size len(buf)). It overwrites buf. Each
 // inner packet that is authentic, fresh and from an address that its peer may
 // use goes to deliver, in place.
-func (e *Engine) Receive(now time.Duration, from netip.AddrPort, buf []byte, size int, deliver func(packet []byte)) {
+func (e *Engine) Receive(now time.Duration, back Way, buf []byte, size int, deliver func(packet []byte)) {
 	if size <= 0 {
 		return
 	}
-	from = unmap(from)
+	back.To = unmap(back.To)
 	for len(buf) > 0 {
 		one := buf[:min(size, len(buf))]
 		switch noise.Kind(one) {
 		case noise.TypeTransport:
-			n := e.takeTransport(now, from, buf, len(one), deliver)
+			n := e.takeTransport(now, back, buf, len(one), deliver)
 			buf = buf[min(n*size, len(buf)):]
 			continue
 		case noise.TypeInitiation:
-			e.takeInitiation(now, from, (*[noise.InitiationSize]byte)(one))
+			e.takeInitiation(now, back, (*[noise.InitiationSize]byte)(one))
 		case noise.TypeResponse:
-			e.takeResponse(now, from, (*[noise.ResponseSize]byte)(one))
+			e.takeResponse(now, back, (*[noise.ResponseSize]byte)(one))
 		case noise.TypeCookie:
 			e.takeCookie(now, (*[noise.CookieSize]byte)(one))
 		}
@@ -49,7 +48,7 @@ func (e *Engine) Receive(now time.Duration, from netip.AddrPort, buf []byte, siz
 
 // takeTransport opens the datagrams at the start of buf that belong to one
 // session, and returns how many it was done with: at least one.
-func (e *Engine) takeTransport(now time.Duration, from netip.AddrPort, buf []byte, size int, deliver func([]byte)) int {
+func (e *Engine) takeTransport(now time.Duration, back Way, buf []byte, size int, deliver func([]byte)) int {
 	receiver := noise.Receiver(buf)
 	s := e.indices[receiver].session
 	if s == nil || now-s.created >= rejectAfterTime {
@@ -75,17 +74,17 @@ func (e *Engine) takeTransport(now time.Duration, from netip.AddrPort, buf []byt
 	for i := range n {
 		if e.run.ok[i] && s.receive != nil && s.window.Take(e.run.counters[i]) {
 			packet := buf[i*size+noise.HeaderSize : (i+1)*size-noise.TagSize]
-			e.accept(now, from, s, packet, size, deliver)
+			e.accept(now, back, s, packet, size, deliver)
 		}
 	}
 	return n
 }
 
 // accept takes an authentic and fresh packet.
-func (e *Engine) accept(now time.Duration, from netip.AddrPort, s *session, packet []byte, size int, deliver func([]byte)) {
+func (e *Engine) accept(now time.Duration, back Way, s *session, packet []byte, size int, deliver func([]byte)) {
 	p := s.peer
 	p.rx += uint64(size)
-	p.meet(now, from)
+	p.meet(now, back, !s.initiator)
 	if s == p.next {
 		// The first packet proves that the initiator has the keys.
 		e.drop(p.previous)

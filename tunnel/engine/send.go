@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/vpnguard/vpnguard/tunnel/crypt"
@@ -36,13 +35,13 @@ func (e *Engine) Route(packet []byte) (*Peer, error) {
 	return p, nil
 }
 
-// Grant is leave to send packets: n counters from First on, by one key, to one
-// address. It is used before anything else is asked of the engine.
+// Grant is leave to send packets: n counters from First on, by one key, by one
+// way. It is used before anything else is asked of the engine.
 type Grant struct {
 	Key    *crypt.Key
 	Remote uint32 // index for [noise.PutHeader]
 	First  uint64
-	To     netip.AddrPort
+	Way
 }
 
 // large datagrams are longer than what every path takes.
@@ -66,7 +65,7 @@ func (p *Peer) reserve(now time.Duration, n, bytes int) (Grant, bool) {
 	if !s.usable(now, n) || !p.endpoint.IsValid() {
 		return Grant{}, false
 	}
-	g := Grant{s.send, s.remote, s.counter, p.endpoint}
+	g := Grant{s.send, s.remote, s.counter, p.way()}
 	s.counter += uint64(n)
 	p.tx += uint64(bytes)
 	if s.stale(now) {
@@ -131,7 +130,7 @@ func (p *Peer) transport(now time.Duration, content []byte, limit int, data bool
 	out := p.e.out
 	noise.PutHeader(out, g.Remote, g.First)
 	n := g.Key.SealOne(out[noise.HeaderSize:], content, limit, g.First)
-	p.e.config.Send(g.To, out[:noise.HeaderSize+n])
+	p.e.config.Send(g.Way, out[:noise.HeaderSize+n])
 	return true
 }
 

@@ -84,6 +84,10 @@ func (e *Engine) Tick(now time.Duration) {
 func (p *Peer) fire(now time.Duration, t timer) {
 	switch t {
 	case retransmit:
+		p.unanswered++
+		if p.e.config.Unanswered != nil {
+			p.e.config.Unanswered(p.public, p.unanswered)
+		}
 		if p.attempts >= maxAttempts {
 			p.giveUp(now)
 			return

@@ -38,6 +38,8 @@ type host struct {
 	w         *world
 	addr      netip.AddrPort
 	inner     netip.Addr
+	called    netip.Addr   // the own address that datagrams seem to arrive at
+	as        []netip.Addr // that each datagram was to leave from
 	private   key.Private
 	delivered [][]byte
 }
@@ -57,7 +59,10 @@ func newWorld(t testing.TB, n int, seed byte) *world {
 		h.Engine, err = New(Config{
 			Private: h.private, Random: random,
 			Wall: func() time.Time { return time.Unix(1_700_000_000, 0).Add(w.now) },
-			Send: func(to netip.AddrPort, data []byte) { w.send(datagram{w.now, h.addr, to, bytes.Clone(data)}) },
+			Send: func(way Way, data []byte) {
+				h.as = append(h.as, way.From)
+				w.send(datagram{w.now, h.addr, way.To, bytes.Clone(data)})
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +126,7 @@ func (h *host) take(d datagram) {
 	if len(d.data) == 0 {
 		return
 	}
-	h.Receive(h.w.now, d.from, d.data, len(d.data), func(p []byte) { h.delivered = append(h.delivered, bytes.Clone(p)) })
+	h.Receive(h.w.now, Way{To: d.from, From: h.called}, d.data, len(d.data), func(p []byte) { h.delivered = append(h.delivered, bytes.Clone(p)) })
 }
 
 // pass lets time go by, in the steps that the engines ask for.

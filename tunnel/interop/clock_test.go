@@ -189,7 +189,7 @@ func strangers(t *testing.T, public key.Public, n int) [][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(engine.Config{Private: random, Send: func(_ netip.AddrPort, d []byte) { out = append(out, append([]byte(nil), d...)) }})
+	e, err := engine.New(engine.Config{Private: random, Send: func(_ engine.Way, d []byte) { out = append(out, append([]byte(nil), d...)) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,9 +44,9 @@ func newOurs(t *testing.T, quiet int) *ours {
 	o.engine, err = engine.New(engine.Config{
 		Private: o.private, Quiet: quiet,
 		Wall: func() time.Time { return time.Now().Add(o.ahead) },
-		Send: func(to netip.AddrPort, data []byte) {
+		Send: func(way engine.Way, data []byte) {
 			o.sent[noise.Kind(data)]++
-			o.send(to, data)
+			o.send(way.To, data)
 		},
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func (o *ours) skip(d time.Duration) { o.do(func() { o.ahead += d }) }
 func (o *ours) receive(from netip.AddrPort, data []byte) {
 	o.do(func() {
 		o.received[noise.Kind(data)]++
-		o.engine.Receive(o.now(), from, data, len(data), func(p []byte) {
+		o.engine.Receive(o.now(), engine.Way{To: from}, data, len(data), func(p []byte) {
 			n, ok := number(p)
 			if !ok {
 				o.bad++

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,16 +27,18 @@ type Child struct {
 	Wait    func() error // returns when it has ended
 }
 
-// Event tells what happened; one part of it is set.
+// Event tells what happened; one part of it is set, and At with Completed.
 type Event struct {
-	Ready     *worker.Ready // a worker is confined and waits
-	Completed *key.Public   // a handshake with this peer
-	MTU       int           // that the device is to have now
-	Refused   error         // a worker told of a change that it may not make; the next one does not get it
-	Ended     error         // a worker is gone; another one follows
+	Ready      *worker.Ready      // a worker is confined and waits
+	Completed  *key.Public        // a handshake with this peer
+	At         netip.AddrPort     // where that peer is; not valid: anywhere
+	Unanswered *worker.Unanswered // a handshake that is not
+	MTU        int                // that the device is to have now
+	Refused    error              // a worker told of a change that it may not make; the next one does not get it
+	Ended      error              // a worker is gone; another one follows
 }
 
-// Keeper is used by one Run; Begin may be called from elsewhere.
+// Keeper is used by one Run; Begin and Move may be called from elsewhere.
 type Keeper struct {
 	// Setup is given to each worker. It follows what a worker changes, in memory
 	// only, and is Run's alone.
@@ -50,11 +53,14 @@ type Keeper struct {
 
 	begin     chan struct{}
 	beginOnce sync.Once
+	moved     chan struct{} // there is a move
+	moveMu    sync.Mutex
+	move      *worker.Move // the last one that no worker and no setup has
 }
 
 // New returns a keeper that is not running yet.
 func New(setup worker.Setup, start func() (Child, error), event func(Event)) *Keeper {
-	return &Keeper{Setup: setup, Start: start, Event: event, begin: make(chan struct{})}
+	return &Keeper{Setup: setup, Start: start, Event: event, begin: make(chan struct{}), moved: make(chan struct{}, 1)}
 }
 
 // lasting is how long a worker runs that is not counted as one that failed.
@@ -79,6 +85,30 @@ func Pause(n int) time.Duration {
 
 // Begin lets workers send: this one and all that follow.
 func (k *Keeper) Begin() { k.beginOnce.Do(func() { close(k.begin) }) }
+
+// Move gives peers other places: of this worker and of all that follow. It is the
+// whole of it: another one that is still to come is forgotten.
+func (k *Keeper) Move(m worker.Move) {
+	k.moveMu.Lock()
+	k.move = &m
+	k.moveMu.Unlock()
+	select {
+	case k.moved <- struct{}{}:
+	default:
+	}
+}
+
+// moves makes the last move part of the setup and returns it; nil: there is none.
+func (k *Keeper) moves() *worker.Move {
+	k.moveMu.Lock()
+	m := k.move
+	k.move = nil
+	k.moveMu.Unlock()
+	if m != nil {
+		k.Setup.Move(*m)
+	}
+	return m
+}
 
 // Run keeps workers running until ctx ends; then it ends the last one and returns
 // nil. That the first one cannot be made ready is an error.
@@ -152,6 +182,7 @@ func (k *Keeper) once(ctx context.Context) (ready bool, err error) {
 		}
 		broken <- cmp.Or(in.Err(), io.EOF)
 	}()
+	k.moves()
 	if err := orders.Send(worker.Order{Setup: &k.Setup}); err != nil {
 		return false, fmt.Errorf("give the tunnel's engine its setup: %w", err)
 	}
@@ -175,6 +206,12 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 			if err := orders.Send(worker.Order{Begin: true}); err != nil {
 				return ready, ended(child, waited)
 			}
+		case <-k.moved:
+			if m := k.moves(); m != nil {
+				if err := orders.Send(worker.Order{Move: m}); err != nil {
+					return ready, ended(child, waited)
+				}
+			}
 		case r := <-reports:
 			switch {
 			case r.Ready != nil:
@@ -185,7 +222,9 @@ func (k *Keeper) follow(ctx context.Context, child Child, orders *worker.Sender,
 				k.Setup.Port = r.Ready.Port
 				k.Event(Event{Ready: r.Ready})
 			case r.Completed != nil:
-				k.Event(Event{Completed: r.Completed})
+				k.Event(Event{Completed: r.Completed, At: r.At})
+			case r.Unanswered != nil:
+				k.Event(Event{Unanswered: r.Unanswered})
 			case r.MTU != 0:
 				k.Event(Event{MTU: r.MTU})
 			case r.Changed != nil:

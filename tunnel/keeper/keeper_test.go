@@ -61,7 +61,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, started: make(chan *fake, 8), events: make(chan Event, 64), done: make(chan error, 1)}
-	s.Keeper = New(worker.Setup{Name: "own0", Private: "secret"}, s.start, func(e Event) { s.events <- e })
+	s.Keeper = New(worker.Setup{Name: "own0", Private: "secret", Peers: []worker.Peer{{Public: key.Public{1}}}}, s.start, func(e Event) { s.events <- e })
 	s.Pause = func(n int) time.Duration {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -260,4 +260,44 @@ func TestWorkerThatReportsWithoutEndIsKilled(t *testing.T) {
 	s.cancel()
 	next.end(nil)
 	<-s.done
+}
+
+// A move reaches the worker that runs and those that follow, and of several that
+// nobody took yet the last one counts.
+func TestWorkersLearnWherePeersAre(t *testing.T) {
+	s := newStage(t)
+	peer := key.Public{1}
+	place := func(port uint16) worker.Move {
+		at := []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port)}
+		return worker.Move{Sealed: at, Peers: []worker.Place{{Public: peer, Endpoints: at}, {Public: key.Public{2}, Endpoints: at}}}
+	}
+	f := <-s.started
+	if o := f.order(); o.Setup == nil || len(o.Setup.Sealed) != 0 {
+		t.Fatalf("the first order is %+v", o)
+	}
+	f.report(worker.Report{Ready: &worker.Ready{Port: 1}})
+	<-s.events
+	f.report(worker.Report{Unanswered: &worker.Unanswered{Peer: peer, InARow: 2}})
+	if e := <-s.events; e.Unanswered == nil || *e.Unanswered != (worker.Unanswered{Peer: peer, InARow: 2}) {
+		t.Fatalf("event %+v", e)
+	}
+	s.Move(place(7))
+	if o := f.order(); o.Move == nil || o.Move.Sealed[0].Port() != 7 {
+		t.Fatalf("order %+v", o)
+	}
+	f.end(errors.New("killed"))
+	<-s.events
+	f, setup := s.worker(1)
+	if len(setup.Peers) != 1 || len(setup.Sealed) != 1 || setup.Sealed[0].Port() != 7 || setup.Peers[0].Endpoints[0].Port() != 7 {
+		t.Errorf("the next worker's setup: %+v", setup)
+	}
+	s.cancel()
+	f.end(nil)
+	<-s.done
+	// Nobody runs: nobody waits for anybody.
+	s.Move(place(8))
+	s.Move(place(9))
+	if m := s.moves(); m == nil || m.Sealed[0].Port() != 9 || s.moves() != nil || s.Setup.Sealed[0].Port() != 9 {
+		t.Errorf("moves that nobody took: %+v", m)
+	}
 }

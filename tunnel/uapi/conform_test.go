@@ -102,7 +102,7 @@ func told(t *testing.T, c net.Conn) tunnel.Status {
 func TestOursAndTheirsUnderstandTheSame(t *testing.T) {
 	for seed := range uint64(20) {
 		w := newWishes(t, seed)
-		e, err := engine.New(engine.Config{Private: w.private[0], Send: func(netip.AddrPort, []byte) {}})
+		e, err := engine.New(engine.Config{Private: w.private[0], Send: func(engine.Way, []byte) {}})
 		if err != nil {
 			t.Fatal(err)
 		}

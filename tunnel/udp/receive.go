@@ -13,9 +13,9 @@ import (
 const Buffer = 65536
 
 // Receive takes one datagram, or a run of size bytes each from one address, the
-// last of which may be shorter. ok is false when nothing waits. Errors that an
+// last of which may be shorter. at is the own address that they were sent to. ok is false when nothing waits. Errors that an
 // earlier datagram caused are passed over.
-func (s *Socket) Receive(buf []byte) (from netip.AddrPort, n, size int, ok bool, err error) {
+func (s *Socket) Receive(buf []byte) (from netip.AddrPort, at netip.Addr, n, size int, ok bool, err error) {
 	m := &s.recv
 	for range 16 {
 		m.vec.Base = &buf[0]
@@ -27,7 +27,7 @@ func (s *Socket) Receive(buf []byte) (from netip.AddrPort, n, size int, ok bool,
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
-			return from, 0, 0, false, nil
+			return from, at, 0, 0, false, nil
 		case unix.EINTR:
 			continue
 		case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.ENETDOWN, unix.EHOSTDOWN, unix.EPROTO, unix.ECONNRESET, unix.EACCES, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.ENONET:
@@ -35,18 +35,24 @@ func (s *Socket) Receive(buf []byte) (from netip.AddrPort, n, size int, ok bool,
 			s.troubled = true
 			continue
 		default:
-			return from, 0, 0, false, fmt.Errorf("receive from the UDP socket: %w", errno)
+			return from, at, 0, 0, false, fmt.Errorf("receive from the UDP socket: %w", errno)
 		}
 		if m.hdr.Flags&unix.MSG_TRUNC != 0 || r == 0 {
 			continue
 		}
-		return get(&m.addr), int(r), m.segment(int(r)), true, nil
+		size, at = m.read(int(r))
+		if at == s.gone {
+			s.gone = netip.Addr{} // it is back
+		}
+		return get(&m.addr), at, int(r), size, true, nil
 	}
-	return from, 0, 0, false, nil
+	return from, at, 0, 0, false, nil
 }
 
-// segment reads the size of one datagram of a run; all is the size of a single one.
-func (m *message) segment(all int) int {
+// read finds the size of one datagram of a run, which is that of all if there is
+// one only, and the own address.
+func (m *message) read(all int) (size int, at netip.Addr) {
+	size = all
 	control := m.control[:min(int(m.hdr.Controllen), len(m.control))]
 	for len(control) >= unix.CmsgLen(0) {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
@@ -55,9 +61,12 @@ func (m *message) segment(all int) int {
 			break
 		}
 		if h.Level == unix.IPPROTO_UDP && h.Type == unix.UDP_GRO && length >= unix.CmsgLen(4) {
-			if size := int(binary.NativeEndian.Uint32(control[unix.CmsgLen(0):])); size > 0 {
-				return min(size, all)
+			if one := int(binary.NativeEndian.Uint32(control[unix.CmsgLen(0):])); one > 0 {
+				size = min(one, all)
 			}
+		}
+		if a, ok := called(h, control[unix.CmsgLen(0):length]); ok {
+			at = a
 		}
 		next := unix.CmsgSpace(length - unix.CmsgLen(0))
 		if next > len(control) {
@@ -65,5 +74,5 @@ func (m *message) segment(all int) int {
 		}
 		control = control[next:]
 	}
-	return all
+	return size, at
 }

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuzzSegment: whatever stands in the kernel's control messages, a run has
+// FuzzRead: whatever stands in the kernel's control messages, a run has
 // datagrams of at least one byte and at most all bytes.
-func FuzzSegment(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	run := make([]byte, unix.CmsgSpace(4))
 	binary.NativeEndian.PutUint32(run, uint32(unix.CmsgLen(4)))
 	f.Add(run, 3000)
@@ -20,7 +20,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		var m message
 		m.hdr.SetControllen(copy(m.control[:], control))
-		if got := m.segment(all); got < 1 || got > all {
+		if got, _ := m.read(all); got < 1 || got > all {
 			t.Errorf("datagrams of %d of %d bytes", got, all)
 		}
 	})

@@ -42,12 +42,15 @@ type Socket struct {
 	recv message
 	// troubled says that a call failed with what may lie in the error queue.
 	troubled bool
+	// gone is an address that datagrams were to leave from and that this host has
+	// not any more; not valid: none.
+	gone netip.Addr
 }
 
 // message is the storage of one sendmsg or recvmsg.
 type message struct {
 	hdr     unix.Msghdr
-	control [64]byte // aligned as hdr is: the kernel's structures lie in it
+	control [96]byte // aligned as hdr is: the kernel's structures lie in it
 	vec     unix.Iovec
 	addr    unix.RawSockaddrInet6 // large enough for both
 }
@@ -92,6 +95,9 @@ func (s *Socket) setUp(port uint16, mark uint32, want Offload) error {
 	}
 	s.has = offload(s.fd, want)
 	if err := s.probe(); err != nil {
+		return err
+	}
+	if err := s.askWhere(); err != nil {
 		return err
 	}
 	if err := unix.Bind(s.fd, addr); err != nil {

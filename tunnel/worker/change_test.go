@@ -26,7 +26,7 @@ func TestSetupFollowsWhatTheEngineDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(engine.Config{Private: private, Send: func(netip.AddrPort, []byte) {}})
+	e, err := engine.New(engine.Config{Private: private, Send: func(engine.Way, []byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

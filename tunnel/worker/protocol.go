@@ -21,15 +21,24 @@ import (
 type Order struct {
 	Setup *Setup `json:",omitempty"` // the first order, and only that
 	Begin bool   `json:",omitempty"` // the host is closed: packets may leave
+	Move  *Move  `json:",omitempty"` // peers are elsewhere, and the seal is around that
 }
 
 // Report is what the worker says; one part of it is set.
 type Report struct {
-	Ready     *Ready      `json:",omitempty"` // it has its socket and has given up its rights
-	Completed *key.Public `json:",omitempty"` // a handshake with this peer
-	MTU       int         `json:",omitempty"` // that the device is to have now
-	Changed   *Change     `json:",omitempty"` // what the next worker must be given as well
-	Failed    string      `json:",omitempty"` // why it ends
+	Ready      *Ready         `json:",omitempty"` // it has its socket and has given up its rights
+	Completed  *key.Public    `json:",omitempty"` // a handshake with this peer
+	At         netip.AddrPort `json:",omitzero"`  // where that peer is; not valid: anywhere
+	Unanswered *Unanswered    `json:",omitempty"` // a handshake that is not
+	MTU        int            `json:",omitempty"` // that the device is to have now
+	Changed    *Change        `json:",omitempty"` // what the next worker must be given as well
+	Failed     string         `json:",omitempty"` // why it ends
+}
+
+// Unanswered tells of a peer that let a handshake go unanswered.
+type Unanswered struct {
+	Peer   key.Public
+	InARow int
 }
 
 // Ready tells what came of the setup.

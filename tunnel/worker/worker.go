@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/tunnel"
@@ -36,7 +37,7 @@ type Process struct {
 // Run is the worker's process. It returns nil when the supervisor hangs up, and an error when the tunnel ends by
 // itself; the supervisor was told.
 func Run(p Process) error {
-	w := &worker{Process: p, orders: json.NewDecoder(p.Control), reports: NewSender(p.Control), completed: make(chan key.Public, 64)}
+	w := &worker{Process: p, orders: json.NewDecoder(p.Control), reports: NewSender(p.Control), completed: make(chan key.Public, 64), unanswered: make(chan Unanswered, 64)}
 	err := w.run()
 	if err != nil {
 		_ = w.reports.Send(Report{Failed: err.Error()})
@@ -46,11 +47,13 @@ func Run(p Process) error {
 
 type worker struct {
 	Process
-	orders    *json.Decoder
-	reports   *Sender
-	completed chan key.Public
-	device    *tunnel.Device
-	setup     Setup // of which peers change
+	orders     *json.Decoder
+	reports    *Sender
+	completed  chan key.Public
+	unanswered chan Unanswered
+	device     *tunnel.Device
+	mu         sync.Mutex // of what the protocol's server reads of setup
+	setup      Setup      // of which peers change
 }
 
 func (w *worker) run() error {
@@ -108,8 +111,12 @@ func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Soc
 		case <-done:
 			return fmt.Errorf("the tunnel ended: %w", w.device.Close())
 		case k := <-w.completed:
-			if err := w.reports.Send(Report{Completed: &k}); err != nil {
+			if err := w.reports.Send(Report{Completed: &k, At: w.at(k)}); err != nil {
 				return fmt.Errorf("tell the supervisor of a handshake: %w", err)
+			}
+		case u := <-w.unanswered:
+			if err := w.reports.Send(Report{Unanswered: &u}); err != nil {
+				return fmt.Errorf("tell the supervisor of a peer's silence: %w", err)
 			}
 		case o, more := <-orders:
 			if !more {
@@ -118,14 +125,27 @@ func (w *worker) serve(config tunnel.Config, device *tun.Device, socket *udp.Soc
 				}
 				return nil
 			}
-			if o.Begin && w.device == nil {
-				if err := w.begin(config, device, socket); err != nil {
-					return err
-				}
+			if err := w.obey(o, config, device, socket); err != nil {
+				return err
+			}
+			if w.device != nil {
 				done = w.device.Done()
 			}
 		}
 	}
+}
+
+func (w *worker) obey(o Order, config tunnel.Config, device *tun.Device, socket *udp.Socket) (err error) {
+	switch {
+	case o.Begin && w.device == nil:
+		if config.Peers, err = w.setup.peers(); err != nil { // which may have moved
+			return err
+		}
+		return w.begin(config, device, socket)
+	case o.Move != nil:
+		return w.move(*o.Move)
+	}
+	return nil
 }
 
 // begin starts the tunnel and asks every peer for keys whose place is known.
@@ -138,13 +158,19 @@ func (w *worker) begin(config tunnel.Config, device *tun.Device, socket *udp.Soc
 		default: // the supervisor is slow; it heard of many
 		}
 	}
+	config.Unanswered = func(k key.Public, inARow int) {
+		select {
+		case w.unanswered <- Unanswered{k, inARow}:
+		default:
+		}
+	}
 	if w.device, err = tunnel.New(config); err != nil {
 		return err
 	}
 	if w.UAPI != nil {
 		// Its end is the process's.
 		go func() {
-			s := uapi.Server{Device: pinning{w.device}, Permit: w.setup.Permit, Settled: w.settled, Log: w.Log}
+			s := uapi.Server{Device: pinning{w.device}, Permit: w.permit, Settled: w.settled, Log: w.Log}
 			_ = s.Serve(context.Background(), w.UAPI)
 		}()
 	}
@@ -192,14 +218,19 @@ func (s *Setup) config() (c tunnel.Config, err error) {
 	if c.Private, err = key.ParsePrivate(string(s.Private)); err != nil {
 		return c, fmt.Errorf("read the private key: %w", err)
 	}
+	c.Peers, err = s.peers()
+	return c, err
+}
+
+func (s *Setup) peers() (list []engine.PeerConfig, err error) {
 	for _, p := range s.Peers {
 		peer := engine.PeerConfig{Public: p.Public, Pinned: p.Endpoints, Allowed: p.Allowed, Keepalive: p.Keepalive}
 		if p.Preshared != "" {
 			if peer.Preshared, err = key.ParsePreshared(string(p.Preshared)); err != nil {
-				return c, fmt.Errorf("read the preshared key of peer %q: %w", p.Public, err)
+				return nil, fmt.Errorf("read the preshared key of peer %q: %w", p.Public, err)
 			}
 		}
-		c.Peers = append(c.Peers, peer)
+		list = append(list, peer)
 	}
-	return c, nil
+	return list, nil
 }
