@@ -38,16 +38,7 @@ func (s *tunnelScene) device(want bool) {
 func TestTunnelOverTheKernelIsSealed(t *testing.T) {
 	s := newKernelScene(t)
 	s.configureTunnel(everything, "DNS = 8.8.8.8", "PreUp = echo %i >> /run/hooks", "PostDown = echo down >> /run/hooks")
-	bare := s.policyOf()
-	bare.Carriers = nil
-	for _, x := range s.tries(far, essential) {
-		if x.uid == s.user || x.Privileged {
-			s.shows(s.lab.Client, x.uid, x.order, bare)
-		}
-	}
-	if err := s.lab.EnableSubflows(s.ctx); err != nil {
-		t.Fatal(err)
-	}
+	s.showsBare(essential)
 	before := s.snapshot()
 	start := s.mark()
 	s.kernelUp("--allow-hooks")

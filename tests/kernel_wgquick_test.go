@@ -28,10 +28,11 @@ func (s *tunnelScene) shownLines(client string) (lines []string) {
 	return lines
 }
 
-// ready makes what wg-quick leaves behind by itself part of the host as it was.
+// ready makes what wg-quick, and a WireGuard device that comes up, leave behind by
+// themselves part of the host as it was.
 func (s *tunnelScene) ready() {
 	s.Helper()
-	if err := s.lab.Client.Script(s.ctx, "echo 1 > /proc/sys/net/ipv4/conf/all/src_valid_mark\n"); err != nil {
+	if err := s.lab.Client.Script(s.ctx, "cd /proc/sys/net/ipv4/conf/all\necho 1 > src_valid_mark\necho 0 > send_redirects\n"); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -64,8 +65,8 @@ func TestWGQuickIsSealedByTheLinesOfHooksShow(t *testing.T) {
 	}
 	s.silentAll(short, s.uids()...)
 	s.must(0, "down", "--dev", "own0")
-	// wg-quick takes its own rules away by the device's mark, and calls `down` once more.
-	if err := s.lab.Client.Script(s.ctx, "ip link add own0 type wireguard\nwg set own0 fwmark 51820\n"); err != nil {
+	// wg-quick knows its own rules by the device's settings, and calls `down` once more.
+	if err := s.lab.Client.Script(s.ctx, "ip link add own0 type wireguard\nwg-quick strip own0 | wg setconf own0 /dev/stdin\n"); err != nil {
 		t.Fatal(err)
 	}
 	s.quick("down")

@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -58,14 +59,33 @@ func Make(name endpoint.IfName, by Maker, port uint16, mark uint32) error {
 		err = Set(name.String(), Change{Port: &port, Mark: &mark})
 	}
 	if err == nil {
-		if err = h.LinkSetUp(link); errors.Is(err, unix.EADDRINUSE) {
-			err = fmt.Errorf("port %d is somebody else's: %w", port, err)
-		}
+		err = keeping(redirects, func() error { return h.LinkSetUp(link) })
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		err = fmt.Errorf("port %d is somebody else's: %w", port, err)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("make device %q: %w", name, err), h.LinkDel(link))
 	}
 	return nil
+}
+
+// redirects is what the kernel switches off for all of the host when a WireGuard
+// device comes up. That is for the seal to do, which gives it back.
+const redirects = "/proc/sys/net/ipv4/conf/all/send_redirects"
+
+// keeping does something that changes a setting by the way, and puts that back.
+func keeping(setting string, do func() error) error {
+	before, err := os.ReadFile(setting)
+	if err != nil {
+		return err
+	}
+	failed := do()
+	after, err := os.ReadFile(setting)
+	if err == nil && !bytes.Equal(before, after) {
+		err = os.WriteFile(setting, before, 0)
+	}
+	return errors.Join(failed, err)
 }
 
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.

@@ -29,6 +29,9 @@ func TestAnAliasIsOursOnlyAsItIsWritten(t *testing.T) {
 
 // A kernel that has no WireGuard says so, and nothing is left of the try.
 func TestTheKernelsDeviceIsMadeAndRemovedOrRefused(t *testing.T) {
+	if err := os.WriteFile(redirects, []byte("1\n"), 0); err != nil {
+		t.Fatal(err)
+	}
 	by := Maker{PID: os.Getpid(), Start: 7}
 	err := Make("wgk0", by, 0, 0xca6c)
 	if !hasWireGuard(t) {
@@ -42,6 +45,9 @@ func TestTheKernelsDeviceIsMadeAndRemovedOrRefused(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(redirects); err != nil || string(text) != "1\n" {
+		t.Errorf("the host's redirects are not as they were: %q, %v", text, err)
 	}
 	d, err := Read("wgk0")
 	if err != nil || !d.Kernel || d.Mark != 0xca6c || d.Port == 0 || !d.Public.IsZero() || len(d.Peers) > 0 {
