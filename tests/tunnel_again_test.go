@@ -33,7 +33,7 @@ func TestTunnelFindsAServerThatMoved(t *testing.T) {
 	s.writeTunnel(strings.Replace(string(text), site.Server.String()+":", vpnName+":", 1), 0o600)
 	before := s.snapshot()
 	s.up()
-	if !s.pings("5") {
+	if !s.reaches("5") {
 		t.Fatal("the tunnel does not work")
 	}
 
@@ -59,10 +59,10 @@ func TestTunnelFindsAServerThatMoved(t *testing.T) {
 	}
 	s.engine(was)
 	s.state("connecting")
-	if s.pings("1") || len(s.questions(start)) > 0 {
+	if s.reaches("1") || len(s.questions(start)) > 0 {
 		t.Error("the control: the tunnel works at once, or the name is asked for at once")
 	}
-	s.until("the tunnel works where the name leads now", func() bool { return s.pings("1") })
+	s.until("the tunnel works where the name leads now", func() bool { return s.reaches("1") })
 	s.state("sealed")
 	s.must(0, "status")
 	ends := s.endpoints()
@@ -89,7 +89,7 @@ func TestTunnelFindsAServerThatMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.up()
-	if !s.pings("5") {
+	if !s.reaches("5") {
 		t.Error("the tunnel does not work where the name leads now")
 	}
 	if ends := s.endpoints(); len(ends) != 1 || !strings.Contains(ends[0], site.ServerTwo.String()) {
@@ -120,8 +120,8 @@ func (s *tunnelScene) leadsTo(addrs ...netip.Addr) (signal func(syscall.Signal) 
 	return signal
 }
 
-// pings the far end through the tunnel.
-func (s *tunnelScene) pings(wait string) bool {
+// reaches reports whether the far end answers through the tunnel.
+func (s *tunnelScene) reaches(wait string) bool {
 	s.Helper()
 	_, err := s.lab.Client.Run(s.ctx, "busybox", "ping", "-q", "-c", "1", "-W", wait, "10.8.0.1")
 	return err == nil

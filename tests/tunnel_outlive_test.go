@@ -20,14 +20,14 @@ func TestTunnelOutlivesALostWireAndSleep(t *testing.T) {
 	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
 	before := s.snapshot()
 	s.up()
-	if !s.pings("5") {
+	if !s.reaches("5") {
 		t.Fatal("the tunnel does not work")
 	}
 	policy, start := s.policyOf(), s.mark()
 	again := func(what string) {
 		t.Helper()
 		began := time.Now()
-		s.until(what, func() bool { return s.pings("1") })
+		s.until(what, func() bool { return s.reaches("1") })
 		t.Logf("%s: after %v", what, time.Since(began))
 		s.state("sealed")
 		s.must(0, "status")
@@ -35,7 +35,7 @@ func TestTunnelOutlivesALostWireAndSleep(t *testing.T) {
 
 	s.script("ip link set eth0 down")
 	was := s.into("own0")
-	if s.pings("1") { // what goes round does so thousands of times in a second
+	if s.reaches("1") { // what goes round does so thousands of times in a second
 		t.Error("the control: the tunnel works without a wire")
 	}
 	if n := s.into("own0") - was; n < 1 || n > 20 {
@@ -51,7 +51,7 @@ func TestTunnelOutlivesALostWireAndSleep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s.pings("2") {
+	if s.reaches("2") {
 		t.Error("the control: the tunnel works while it sleeps")
 	}
 	for _, pid := range pids {

@@ -50,16 +50,26 @@ func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }
 // newDistantScene is a tunnel scene with a round trip to the server.
 func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	t.Helper()
-	s := &tunnelScene{scene: newScene(t, ""), conf: "/etc/vpnguard/own0.conf"}
-	s.server, s.public = s.keys()
-	var client key.Public
-	s.private, client = s.keys()
-	var err error
-	if s.shared, err = key.NewPreshared(nil); err != nil {
+	s := newKeyedScene(t, sceneTime)
+	client, err := s.private.Public()
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.dial = []string{"far", s.server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
 	s.job(s.lab.Server, "far", s.server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
+	return s
+}
+
+// newKeyedScene has the keys of a tunnel and no far end yet.
+func newKeyedScene(t testing.TB, limit time.Duration) *tunnelScene {
+	t.Helper()
+	s := &tunnelScene{scene: newSceneFor(t, "", limit), conf: "/etc/vpnguard/own0.conf"}
+	s.server, s.public = s.keys()
+	s.private, _ = s.keys()
+	var err error
+	if s.shared, err = key.NewPreshared(nil); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 

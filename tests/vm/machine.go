@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 type Machine struct {
 	Image Image
 	Dir   string // for its disk, sockets and consoles; short: sockets have short names
+	// Limit is the longest that it may be on; 0: bootLimit.
+	Limit time.Duration
 	boots int
 }
 
@@ -32,6 +35,7 @@ type Guest struct {
 	qemu    *exec.Cmd
 	ended   chan struct{} // closed when qemu has ended
 	killed  atomic.Bool
+	most    time.Duration
 	limit   *time.Timer
 }
 
@@ -74,7 +78,8 @@ func (m *Machine) Boot(ctx context.Context, words string) (*Guest, error) {
 	if err := g.qemu.Start(); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
-	g.limit = time.AfterFunc(bootLimit, g.Kill)
+	g.most = cmp.Or(m.Limit, bootLimit)
+	g.limit = time.AfterFunc(g.most, g.Kill)
 	go func() {
 		_ = g.qemu.Wait()
 		close(g.ended)
@@ -123,7 +128,7 @@ func (g *Guest) Off() error {
 	<-g.ended
 	g.limit.Stop()
 	if g.killed.Load() {
-		return fmt.Errorf("the guest was still on after %s\n%s", bootLimit, g.consoleTail())
+		return fmt.Errorf("the guest was still on after %s\n%s", g.most, g.consoleTail())
 	}
 	if !g.qemu.ProcessState.Success() {
 		return errors.New("qemu: " + g.qemu.ProcessState.String())

@@ -8,6 +8,7 @@ suite=bookworm
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=systemd-sysv,libpam-systemd,udev,kmod,dbus,procps,iproute2,nftables,openvpn,linux-image-amd64
 packages=$packages,systemd-resolved,systemd-timesyncd,network-manager,ifupdown,isc-dhcp-client
+packages=$packages,wireguard-tools,busybox
 
 tree=$out/tree
 trap 'rm -rf "$tree"' EXIT
