@@ -225,6 +225,7 @@ func (g *Guard) withSession(rec Record, s Session) Record {
 		return old.Dev == s.Dev || dead && s.Profile <= old.Profile
 	})
 	rec.Sessions = append(rec.Sessions, s)
+	rec.Asker = nil // until names are told apart again
 	return rec
 }
 
