@@ -35,7 +35,8 @@ func carrier(port uint16, proto uint8) wire.Carrier {
 // newFarScene boots a machine that has servers at its far end.
 func newFarScene(t *testing.T, manager string) *scene {
 	t.Helper()
-	s := newSceneWith(t, manager, true)
+	s := newScene(t, manager)
+	s.machine.Far = true
 	s.boot()
 	s.online()
 	s.must(`set -e

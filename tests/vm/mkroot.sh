@@ -8,11 +8,11 @@ suite=bookworm
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=systemd-sysv,libpam-systemd,udev,kmod,dbus,procps,iproute2,nftables,openvpn,linux-image-amd64
 packages=$packages,systemd-resolved,systemd-timesyncd,network-manager,ifupdown,isc-dhcp-client
+packages=$packages,wireguard-tools,busybox
 # VPN clients, and the servers for them.
 packages=$packages,network-manager-openvpn,dnsmasq-base
 packages=$packages,ppp,openssh-server,openssh-client,xl2tpd
 packages=$packages,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libcharon-extauth-plugins,vpnc,vpnc-scripts
-packages=$packages,wireguard-tools
 
 tree=$out/tree
 trap 'rm -rf "$tree"' EXIT

@@ -71,12 +71,6 @@ type scene struct {
 
 func newScene(t *testing.T, manager string) *scene {
 	t.Helper()
-	return newSceneWith(t, manager, false)
-}
-
-// newSceneWith makes a machine that may have a card for servers of its own.
-func newSceneWith(t *testing.T, manager string, far bool) *scene {
-	t.Helper()
 	words, ok := managers[manager]
 	if !ok {
 		t.Fatalf("no manager %q", manager)
@@ -91,7 +85,7 @@ func newSceneWith(t *testing.T, manager string, far bool) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{T: t, ctx: ctx, machine: &Machine{Image: image, Dir: dir, Far: far}, words: words}
+	s := &scene{T: t, ctx: ctx, machine: &Machine{Image: image, Dir: dir}, words: words}
 	t.Cleanup(func() {
 		if s.guest != nil {
 			s.guest.Kill()
