@@ -151,9 +151,13 @@ func pppd(exe string) Wiring {
 func strongswan(exe string) Wiring {
 	return Wiring{
 		Pieces: []Piece{{Into: "swanctl.conf, connections.NAME.encap and connections.NAME.children.NAME",
-			Text: "encap = yes\nif_id_in = 42\nif_id_out = 42\nset_mark_out = 42\nupdown = " + exe + " up --dev xfrm42 --mark 42\n"}},
+			Text: "encap = yes\nif_id_in = 42\nif_id_out = 42\nset_mark_out = 42\nupdown = " + exe + " up --dev xfrm42 --mark 42\n"},
+			{Into: "a file of /etc/strongswan.d, so that IKE has the mark as well, and the device the address",
+				Text: "charon {\n\tinstall_routes = no\n\tinstall_virtual_ip_on = xfrm42\n\tplugins {\n\t\tsocket-default { fwmark = 42 }\n\t\tresolve { load = no }\n\t\tupdown { dns_handler = yes }\n\t}\n}\n"},
+		},
 		Notes: []string{
-			"xfrm42 is the child's XFRM interface: ip link add xfrm42 type xfrm dev eth0 if_id 42. A policy without one has no device to seal.",
+			"xfrm42 is the child's XFRM interface: ip link add xfrm42 type xfrm dev eth0 if_id 42, brought up before, with routes of yours into it. A policy without one has no device to seal.",
+			"Names are set by vpnguard then: strongSwan's own resolve plugin would write to the same file.",
 			"strongSwan does not tell your stop from a re-authentication: `vpnguard down --dev xfrm42` opens the host.",
 		},
 	}

@@ -28,6 +28,8 @@ type client struct {
 	named bool
 	// asks: alone, the client leaves names to the LAN's resolver.
 	asks bool
+	// drift is what somebody else changes all the while; see [drift].
+	drift string
 }
 
 // unguarded are ways that a tunnel of IPv4 does not take, whoever made it.
@@ -83,7 +85,7 @@ func (s *scene) runs(c client) {
 func (s *scene) sealed(c client) {
 	s.Helper()
 	s.eventually("the seal of "+c.name, "vpnguard status; vpnguard status | grep -q '^state *sealed' && vpnguard status | grep -q '^session *"+c.dev+":'")
-	s.status("sealed", "")
+	s.status("sealed", c.drift)
 	s.works(c.inner)
 }
 

@@ -2,7 +2,25 @@
 
 package vm
 
-import "github.com/vpnguard/vpnguard/lab/wire"
+import (
+	"regexp"
+	"strings"
+
+	"github.com/vpnguard/vpnguard/lab/wire"
+)
+
+// shown are the texts that `vpnguard hooks show` has for files of the user's.
+func (s *scene) shown(client string) (texts []string) {
+	s.Helper()
+	out := s.must("vpnguard hooks show "+client) + "\n"
+	for _, m := range regexp.MustCompile(`(?m)^# in .*:\n((?:[^#\n].*\n)+)`).FindAllStringSubmatch(out, -1) {
+		texts = append(texts, m[1])
+	}
+	if len(texts) == 0 {
+		s.Fatalf("hooks show %s: %s", client, out)
+	}
+	return texts
+}
 
 // farCharon starts the far end's IKE daemon, for strongSwan and for vpnc.
 func (s *scene) farCharon() {
@@ -55,12 +73,7 @@ secrets {
 
 func (s *scene) strongSwan() {
 	s.farCharon()
-	s.put("/etc/strongswan.d/vm.conf", `charon {
-	install_routes = no
-	install_virtual_ip_on = xfrm42
-	plugins { resolve { load = no } }
-}
-`)
+	s.put("/etc/strongswan.d/vm.conf", "charon {\n\tinstall_routes = no\n\tinstall_virtual_ip_on = xfrm42\n}\n")
 	swanctl := func(encap, child string) string {
 		return `connections {
 	vm {
@@ -82,15 +95,19 @@ secrets { ike-vm { secret = "a shared secret" } }
 `
 	}
 	s.put("/etc/swanctl/conf.d/vm.conf", swanctl("encap = yes", "if_id_in = 42\nif_id_out = 42\n"))
-	s.put("/root/hooked.conf", swanctl("encap = yes", "if_id_in = 42\nif_id_out = 42\nset_mark_out = 42\nupdown = /usr/local/sbin/vpnguard up --dev xfrm42 --mark 42\n"))
+	lines := s.shown("strongswan")
+	s.put("/root/charon.conf", lines[1])
+	_, child, _ := strings.Cut(lines[0], "encap = yes\n")
+	s.put("/root/swanctl.conf", swanctl("encap = yes", child))
 	s.runs(client{
 		name: "strongSwan", dev: "xfrm42", inner: "10.11.0.2",
 		start: byWire + `ip link add xfrm42 type xfrm dev wire0 if_id 42 && ip link set xfrm42 up && ip route add default dev xfrm42 metric 5
 systemctl start strongswan && swanctl --load-all && swanctl --initiate --child net --timeout 30`,
 		stop:     "systemctl stop strongswan; ip link del xfrm42; ip route del " + vpnServer,
-		hook:     "cp /root/hooked.conf /etc/swanctl/conf.d/vm.conf",
+		hook:     "cp /root/swanctl.conf /etc/swanctl/conf.d/vm.conf; cp /root/charon.conf /etc/strongswan.d/vm.conf",
 		carriers: []wire.Carrier{carrier(500, wire.UDP), carrier(4500, wire.UDP)},
 		leaks:    append([]string{"server"}, unguarded...),
+		named:    true,
 	})
 }
 

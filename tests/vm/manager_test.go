@@ -22,7 +22,7 @@ nmcli connection add type vpn con-name vm vpn-type openvpn vpn.data 'connection-
 			hook:     "vpnguard hooks install networkmanager",
 			carriers: []wire.Carrier{carrier(1194, wire.UDP)},
 			leaks:    append([]string{"server"}, unguarded...),
-			opens:    true, named: true,
+			opens:    true, named: true, drift: drift["NetworkManager"],
 		})
 	})
 	s.guest.Kill()
