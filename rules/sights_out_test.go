@@ -133,6 +133,7 @@ func apartSights() []sight {
 		{"apart", "the asker, another resolver inside", by(990, udp("tun0", tun4, "10.66.0.9:53")), "out-dns-udp: reject"},
 		{"apart", "the asker, the session's resolver by the wire", by(990, udp("eth0", lan4, "10.8.0.1:53")), "out-dns-inside4/24: reject"},
 		{"apart", "the asker, a long way inside by the wire", by(990, tcp("eth0", lan4, "10.66.0.1:53")), "out-dns-inside4/16: reject"},
+		{"apart", "the asker, the session's resolver by the wire over IPv6", by(990, udp("eth0", lan6, "[fd00:8::1]:53")), "out-dns-inside6/64: reject"},
 		{"apart", "the asker, the server", by(990, udp("eth0", lan4, "203.0.113.10:53")), "out-dns-server4: reject"},
 		{"apart", "the asker, the server over IPv6", by(990, tcp("eth0", lan6, "[2001:db8:5::10]:53")), "out-dns-server6: reject"},
 		{"apart", "the asker, mDNS", by(990, udp("eth0", lan4, "224.0.0.251:5353")), "out-names: reject"},

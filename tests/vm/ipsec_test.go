@@ -13,7 +13,7 @@ import (
 func (s *scene) shown(client string) (texts []string) {
 	s.Helper()
 	out := s.must("vpnguard hooks show "+client) + "\n"
-	for _, m := range regexp.MustCompile(`(?m)^# in .*:\n((?:[^#\n].*\n)+)`).FindAllStringSubmatch(out, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^# in .*:\n((?:.+\n)+)`).FindAllStringSubmatch(out, -1) {
 		texts = append(texts, m[1])
 	}
 	if len(texts) == 0 {
