@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
@@ -137,6 +138,7 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 	if err := names(&r, call, conf, firstNonEmpty(c.Domain, nil, conf.Domains), len(c.DNS) == 0); err != nil {
 		return r, err
 	}
+	r.Naming = ourNaming(r.Naming, call.Client, dns.System{}.Detect)
 	if len(c.Endpoint) > 0 {
 		r.Names = c.Endpoint
 	} else {
