@@ -201,10 +201,10 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 			warnings = append(warnings, "the owner is root, which many programs are: --owner, --mark or --cgroup can say it more exactly")
 		}
 	}
-	if kernelKinds[dev.Kind] {
+	if kernelKinds[dev.Kind] || r.InKernel {
 		if o.Mask == 0 {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: its carrier has the uid of whoever uses the tunnel", s.Dev, dev.Kind),
-				"give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space")
+				"give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space; xl2tpd does with `force userspace = yes`")
 		}
 		if len(r.UIDs) > 0 || r.Cgroup != "" {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: neither a user nor a cgroup can be matched", s.Dev, dev.Kind), "give --mark alone")

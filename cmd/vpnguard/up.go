@@ -103,7 +103,7 @@ func noFlag(args []string) error {
 // request joins flags, environment and configuration, in this order of strength.
 func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (guard.Request, error) {
 	r := guard.Request{
-		Client: call.Client, Dev: call.Dev, Split: call.Splits(),
+		Client: call.Client, Dev: call.Dev, Split: call.Splits(), InKernel: call.InKernel,
 		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
 		Settings: settings(conf), Bootstrap: conf.BootstrapDNS, ResolveTimeout: conf.ResolveTimeout,
 	}

@@ -134,14 +134,16 @@ func networkmanager(exe string) Wiring {
 }
 
 func pppd(exe string) Wiring {
-	up, down := "exec "+exe+` up "$@"`, "exec "+exe+` down "$@"`
+	// pppd does not look at the exit status of its scripts.
+	up, down := exe+` up "$@" || kill "$PPPD_PID"`, "exec "+exe+` down "$@"`
 	return Wiring{
 		Pieces: []Piece{
 			script("/etc/ppp/ip-pre-up.d/50vpnguard", up), script("/etc/ppp/ip-up.d/50vpnguard", up), script("/etc/ppp/ipv6-up.d/50vpnguard", up),
 			script("/etc/ppp/ip-down.d/50vpnguard", down), script("/etc/ppp/ipv6-down.d/50vpnguard", down),
 		},
 		Notes: []string{
-			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. xl2tpd gives its address by itself.",
+			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended.",
+			"xl2tpd needs `force userspace = yes` in its [global]: the kernel sends L2TP with the uid of whoever uses the tunnel.",
 			"Links with a line of their own, PPPoE and modems, are left alone.",
 			"pppd does not tell your stop from the peer's: `vpnguard down --dev pppN` opens the host.",
 		},

@@ -39,6 +39,14 @@ var unguarded = []string{"bound", "group6", "packet", "lan", "udp6"}
 func (s *scene) runs(c client) {
 	s.Helper()
 	before := s.snapshot()
+	defer func() { // for those who come after it
+		if s.Failed() {
+			s.save()
+			out, _, err := s.guest.Run(time.Minute, "vpnguard status; ip -br addr; ip rule; ip route; ls -l /etc/resolv.conf; cat /etc/resolv.conf; resolvectl; journalctl -b --no-pager -n 60")
+			s.Logf("%v\n%s", err, out)
+			_, _, _ = s.guest.Run(time.Minute, c.stop+"; vpnguard down --all; vpnguard recover")
+		}
+	}()
 
 	s.must(c.start)
 	s.works(c.inner)
@@ -132,15 +140,7 @@ func (s *scene) part(name string, f func(s *scene)) {
 		part.T = t
 		part.mark()
 		start := time.Now()
-		defer func() {
-			if t.Failed() {
-				part.save()
-				out, _, err := part.guest.Run(time.Minute, "vpnguard status; ip -br addr; ip rule; ip route; ls -l /etc/resolv.conf; cat /etc/resolv.conf; resolvectl; journalctl -b --no-pager -n 60")
-				t.Logf("%v\n%s", err, out)
-				_, _, _ = part.guest.Run(time.Minute, "vpnguard down --all; vpnguard recover")
-			}
-			t.Logf("%.1fs", time.Since(start).Seconds())
-		}()
+		defer func() { t.Logf("%.1fs", time.Since(start).Seconds()) }()
 		f(&part)
 	})
 }
