@@ -68,6 +68,7 @@ test: deps firewalld ocserv resolvers
 # A booted Debian in an emulated machine that has a cable to the test and none
 # to any network: about 15 minutes, and 5 more the first time, which makes the
 # guest's disk in the user's cache directory and needs root or sudo for that.
+# One of them: make vm-test TESTFLAGS='-run TestInTheLaboratory/WGQuick'
 vm-test: vm-deps
 	$(GO) test -tags vm -count=1 -v -timeout 90m $(TESTFLAGS) ./tests/vm
 
@@ -75,11 +76,11 @@ lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faultpoints ./...
-	$(GO) vet -tags vm ./tests/vm
+	$(GO) vet -tags vm ./tests ./tests/vm
 	for a in arm64 arm 386; do GOARCH=$$a $(GO) vet ./tunnel/... || exit 1; done
 	GOARCH=arm64 $(GO) build ./...
 	$(GO) tool staticcheck ./...
-	$(GO) tool staticcheck -tags vm ./tests/vm
+	$(GO) tool staticcheck -tags vm ./tests ./tests/vm
 	$(GO) tool go-errorlint ./...
 	$(GO) tool exhaustive -d ./...
 	$(GO) mod tidy -diff

@@ -204,7 +204,7 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 	if kernelKinds[dev.Kind] || r.InKernel {
 		if o.Mask == 0 {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: its carrier has the uid of whoever uses the tunnel", s.Dev, dev.Kind),
-				"give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space; xl2tpd does with `force userspace = yes`")
+				howToMark(dev))
 		}
 		if len(r.UIDs) > 0 || r.Cgroup != "" {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: neither a user nor a cgroup can be matched", s.Dev, dev.Kind), "give --mark alone")
@@ -215,6 +215,15 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 	o.UIDs = slices.Compact(o.UIDs)
 	s.Owner = o
 	return warnings, nil
+}
+
+// howToMark says how a tunnel of the kernel gets a mark, and how it is told.
+func howToMark(dev link.Link) string {
+	if dev.Kind == "wireguard" {
+		return fmt.Sprintf("nothing was changed; give it a mark, FwMark = 51820 in wg-quick's configuration, wireguard.fwmark in NetworkManager's profile, FirewallMark= in systemd-networkd's, "+
+			"or `wg set %s fwmark 51820`: it is then found out", dev.Name)
+	}
+	return "give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space; xl2tpd does with `force userspace = yes`"
 }
 
 // withSession puts the session into the record. Sessions of clients that died

@@ -7,8 +7,9 @@ import (
 )
 
 // wg-quick and its forks tell nothing but what the line in the configuration
-// says: `vpnguard up %i` at PostUp and `vpnguard down %i` at PostDown. Only
-// somebody on this host runs it, and no peer has a say in it.
+// says: `vpnguard up %i` at PostUp and `vpnguard down %i` at PostDown. The rest is
+// read from the device, which has it all by PostUp. Only somebody on this host
+// runs it, and no peer has a say in it.
 
 var wgQuicks = []string{"wg-quick", "awg-quick"}
 

@@ -54,6 +54,14 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 
 		{"tunnel/x.go", use("golang.zx2c4.com/wireguard/device", ""), "wireguard-go is for tests only"},
 		{"tunnel/interop/x_test.go", use("golang.zx2c4.com/wireguard/device", ""), ""},
+		{"wireguard/x.go", use(wgctrl, ""), ""},
+		{"wireguard/x.go", use(wgctrl+"/wgtypes", ""), ""},
+		{"wireguard/x.go", use("golang.zx2c4.com/wireguard/device", ""), "wireguard-go is for tests only"},
+		{"wireguard/x.go", use(module+"tunnel/key", ""), ""},
+		{"wireguard/x.go", use(module+"tunnel/engine", ""), "leaf packages know nothing of ours"},
+		{"wireguard/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
+		{"cmd/vpnguard/x.go", use(wgctrl+"/wgtypes", ""), "only wireguard knows the library of WireGuard devices"},
+		{"tests/x_test.go", use(wgctrl, ""), "only wireguard knows the library of WireGuard devices"},
 		{"tunnel/engine/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"tunnel/engine/x.go", use(module+"tunnel/key", ""), ""},
 

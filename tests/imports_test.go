@@ -110,6 +110,7 @@ var laws = []law{
 			allowed[p] = []string{p, "endpoint", "internal/fault"}
 		}
 		allowed["blocked"] = []string{"blocked"}
+		allowed["wireguard"] = []string{"wireguard", "endpoint", "tunnel/key"}
 		mine, ok := allowed[strings.Split(s.pkg(), "/")[0]]
 		if s.test() || !ok {
 			return
@@ -123,9 +124,10 @@ var laws = []law{
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
 	{"only dns knows the bus", onlyImportedBelow("github.com/godbus/dbus", "dns", "tests")},
+	{"only wireguard knows the library of WireGuard devices", onlyImportedBelow(wgctrl, "wireguard")},
 	{"wireguard-go is for tests only", func(s source, report func(string, ...any)) {
 		for _, p := range s.imports {
-			if within(p, "golang.zx2c4.com/wireguard") && !s.test() {
+			if within(p, "golang.zx2c4.com/wireguard") && !within(p, wgctrl) && !s.test() {
 				report("imports %s", p)
 			}
 		}
@@ -173,6 +175,9 @@ var laws = []law{
 		})
 	}},
 }
+
+// wgctrl lies in the tree of wireguard-go and is another module.
+const wgctrl = "golang.zx2c4.com/wireguard/wgctrl"
 
 func doesIO(p string) bool {
 	if strings.HasPrefix(p, "net/") && p != "net/netip" && p != "net/url" {
@@ -236,7 +241,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "route", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "route", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "wireguard", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

@@ -20,17 +20,7 @@ import (
 func TestNoProbeGetsPastTheTunnelsSeal(t *testing.T) {
 	s := newTunnelScene(t)
 	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
-	policy := s.policyOf()
-	bare := policy
-	bare.Carriers = nil
-	for _, x := range s.tries(far, essential) {
-		if x.uid == s.user || x.Privileged {
-			s.shows(s.lab.Client, x.uid, x.order, bare)
-		}
-	}
-	if err := s.lab.EnableSubflows(s.ctx); err != nil {
-		t.Fatal(err)
-	}
+	s.showsBare(essential)
 	before := s.snapshot()
 	s.up()
 	s.must(0, "status")
@@ -55,6 +45,22 @@ func TestNoProbeGetsPastTheTunnelsSeal(t *testing.T) {
 	s.silentAll([]string{"udp-public", "tcp-public-v6", "udp-server", "udp-carrier-port", "bind-device-udp", "packet-ipv4", "dns-udp-lan"}, s.uids()...)
 	s.must(0, "recover")
 	s.gone(before)
+}
+
+// showsBare is the control: without a tunnel each probe shows, as the weakest user
+// who may run it. It leaves the host ready for probes by subflows.
+func (s *tunnelScene) showsBare(names []string) {
+	s.Helper()
+	bare := s.policyOf()
+	bare.Carriers = nil
+	for _, x := range s.tries(far, names) {
+		if x.uid == s.user || x.Privileged {
+			s.shows(s.lab.Client, x.uid, x.order, bare)
+		}
+	}
+	if err := s.lab.EnableSubflows(s.ctx); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // silentAll runs probes as users, each of which must not show, and judges all

@@ -48,7 +48,20 @@ func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }
 // newDistantScene is a tunnel scene with a round trip to the server.
 func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	t.Helper()
-	s := &tunnelScene{scene: newScene(t, ""), conf: "/etc/vpnguard/own0.conf"}
+	s, server := newKeyedScene(t, sceneTime)
+	client, err := s.private.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dial = []string{"far", server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
+	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
+	return s
+}
+
+// newKeyedScene has the keys of a tunnel and no far end yet; server is its key.
+func newKeyedScene(t testing.TB, limit time.Duration) (s *tunnelScene, server key.Private) {
+	t.Helper()
+	s = &tunnelScene{scene: newSceneFor(t, "", limit), conf: "/etc/vpnguard/own0.conf"}
 	server, err := key.NewPrivate(nil)
 	if err == nil {
 		s.private, err = key.NewPrivate(nil)
@@ -59,13 +72,10 @@ func newDistantScene(t testing.TB, trip time.Duration) *tunnelScene {
 	if err == nil {
 		s.public, err = server.Public()
 	}
-	client, e := s.private.Public()
-	if err = errors.Join(err, e); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.dial = []string{"far", server.Reveal(), client.String(), s.shared.Reveal(), "0s"}
-	s.job(s.lab.Server, "far", server.Reveal(), client.String(), s.shared.Reveal(), trip.String())
-	return s
+	return s, server
 }
 
 // farJob is the far end: our own engine, with nothing around it.

@@ -10,6 +10,7 @@ import (
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/wireguard"
 )
 
 // Exit statuses. They are part of the command-line contract.
@@ -68,6 +69,8 @@ func classify(err error) (code int, hint string) {
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce; with fence = \"off\" in the configuration, packet sockets and macvlan children are not stopped and all else is"
 	case errors.As(err, &unsupported):
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce"
+	case errors.Is(err, wireguard.ErrUnsupported):
+		return exitUnsupported, "`modprobe wireguard`, which Linux has since 5.6, or leave --backend kernel away: the own engine needs nothing of the kernel but TUN"
 	case errors.Is(err, os.ErrPermission):
 		return exitNotPermitted, "run it as root, or with CAP_NET_ADMIN and write access to /run/vpnguard"
 	}

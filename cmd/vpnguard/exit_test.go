@@ -11,6 +11,7 @@ import (
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/wireguard"
 )
 
 func TestEveryKindOfErrorHasItsExitStatus(t *testing.T) {
@@ -29,6 +30,7 @@ func TestEveryKindOfErrorHasItsExitStatus(t *testing.T) {
 		{unix.EPERM, exitNotPermitted},
 		{unix.EACCES, exitNotPermitted},
 		{&nft.UnsupportedError{Missing: []nft.Feature{{Name: "x"}}, Err: unix.EOPNOTSUPP}, exitUnsupported},
+		{wireguard.ErrUnsupported, exitUnsupported},
 	} {
 		for _, err := range []error{c.err, wrap(c.err)} {
 			if got, _ := classify(err); got != c.want {

@@ -72,12 +72,11 @@ func openvpnHooks(config string) (map[string][]string, error) {
 	return hooks, nil
 }
 
-// wgquickLines are the lines for a configuration of wg-quick: the endpoints are
-// its peers', the mark its own or wg-quick's usual one.
+// wgquickLines are the lines for a configuration of wg-quick: the mark is its own
+// or wg-quick's usual one. Endpoints are read from the device when it is up.
 func wgquickLines(config, exe string) (string, error) {
 	const usual = "51820" // what wg-quick takes for a default route
-	var ends []string
-	mark, section := "", ""
+	ends, mark, section := 0, "", ""
 	for line := range strings.Lines(config) {
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
@@ -87,23 +86,22 @@ func wgquickLines(config, exe string) (string, error) {
 		case strings.HasPrefix(line, "["):
 			section = strings.ToLower(line)
 		case section == "[peer]" && key == "endpoint":
-			e, err := endpoint.ParseOrName(value + "/udp")
-			if err != nil {
+			if _, err := endpoint.ParseOrName(value + "/udp"); err != nil {
 				return "", err
 			}
-			ends = append(ends, e.String())
+			ends++
 		case section == "[interface]" && key == "fwmark" && value != "off" && value != "0":
 			mark = value
 		}
 	}
-	if len(ends) == 0 {
+	if ends == 0 {
 		return "", errors.New("no peer has an Endpoint: nobody to connect to")
 	}
 	if strings.Trim(mark, "0123456789abcdefABCDEFxX") != "" {
 		return "", fmt.Errorf("FwMark %.20q is no number", mark)
 	}
 	if mark == "" {
-		return wiring.WGQuickLines(exe, ends, usual, true), nil
+		return wiring.WGQuickLines(exe, usual), nil
 	}
-	return wiring.WGQuickLines(exe, ends, mark, false), nil
+	return wiring.WGQuickLines(exe, ""), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/owner"
 	"github.com/vpnguard/vpnguard/tunnel/tun"
+	"github.com/vpnguard/vpnguard/wireguard"
 )
 
 type tunnelDownCommand struct {
@@ -52,7 +54,7 @@ func (c *tunnelDownCommand) Run(ctx context.Context, w *world) error {
 		res.State = st.State
 	}
 	// Its holders are gone; one that was stopped may still have it.
-	if err := tun.Remove(name.String()); err != nil {
+	if err := errors.Join(tun.Remove(name.String()), wireguard.Remove(name.String())); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "vpnguard: %s\n", res.State)

@@ -99,7 +99,7 @@ func (w *world) applyPeer(name endpoint.IfName, change engine.PeerChange) (runni
 	})
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)) {
-		return false, nil
+		return w.applyKernel(name, change)
 	}
 	return err == nil, err
 }

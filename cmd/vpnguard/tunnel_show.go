@@ -53,7 +53,8 @@ type peerJSON struct {
 // askTimeout is how long a device may take to answer.
 const askTimeout = 5 * time.Second
 
-// Run prints every userspace WireGuard device that has a socket, ours and others'.
+// Run prints every WireGuard device, ours and others': userspace ones that have a
+// socket, and the kernel's.
 func (c *tunnelShowCommand) Run(w *world) error {
 	var all []tunnel.Status
 	if c.Name != "" {
@@ -99,19 +100,23 @@ func (c *tunnelShowCommand) Run(w *world) error {
 	return nil
 }
 
-// tunnels are the names of the devices that have a socket.
+// tunnels are the names of the devices that have a socket, and of the kernel's.
 func (w *world) tunnels() ([]endpoint.IfName, error) {
 	entries, err := os.ReadDir(w.under(sockets))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
+	kernel, err := w.kernelNames()
 	if err != nil {
 		return nil, err
 	}
 	var out []endpoint.IfName
+	for _, name := range kernel {
+		out = append(out, endpoint.IfName(name))
+	}
 	for _, e := range entries {
 		base, ok := strings.CutSuffix(e.Name(), ".sock")
-		if name, err := endpoint.ParseIfName(base); ok && err == nil && e.Type() == fs.ModeSocket {
+		if name, err := endpoint.ParseIfName(base); ok && err == nil && e.Type() == fs.ModeSocket && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
@@ -136,6 +141,11 @@ func (w *world) askTunnel(name endpoint.IfName) (st tunnel.Status, err error) {
 		st, err = uapi.Get(c)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+		if kernel, e := w.askKernel(name); !errors.Is(e, fs.ErrNotExist) {
+			st, err = kernel, e
+		}
+	}
 	st.Name = name.String()
 	// Who was heard of last comes first.
 	slices.SortStableFunc(st.Peers, func(a, b engine.PeerStatus) int { return b.LastHandshake.Compare(a.LastHandshake) })

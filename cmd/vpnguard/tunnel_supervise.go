@@ -32,7 +32,7 @@ type supervisor struct {
 	plan   tunnelPlan
 	host   *host
 	device *tun.Device
-	keeper *keeper.Keeper
+	keeper *keeper.Keeper    // nil: the kernel moves the packets
 	uapi   *net.UnixListener // nil: it could not be opened
 	log    *slog.Logger
 
@@ -67,10 +67,16 @@ func (c *tunnelUpCommand) supervise(ctx context.Context, w *world, plan tunnelPl
 	if err != nil {
 		return err
 	}
+	if _, err := clearDead(plan.setup.Name); err != nil {
+		return &guard.StateError{Err: err, State: "nothing was changed"}
+	}
+	if c.Backend == kernelBackend {
+		return s.overKernel(ctx, ends)
+	}
 	// Down and without an address: nothing goes in or out by it yet.
 	if s.device, err = tun.Open(endpoint.IfName(plan.setup.Name), tun.All); err != nil {
 		if errors.Is(err, os.ErrExist) {
-			return &usageError{err, fmt.Sprintf("nothing was changed; a tunnel of that name is up already: `vpnguard tunnel down %s` ends it", plan.setup.Name)}
+			return nameTaken(plan.setup.Name, err)
 		}
 		return &guard.StateError{Err: err, State: "nothing was changed"}
 	}
@@ -128,7 +134,9 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 		return err
 	}
 	if err = s.hooks(ctx, wgconf.PreUp); err == nil {
-		s.keeper.Begin()
+		err = s.begin()
+	}
+	if err == nil {
 		err = s.configure()
 	}
 	if err == nil {
@@ -150,6 +158,15 @@ func (s *supervisor) up(ctx context.Context, ends []endpoint.Endpoint) error {
 	if err := s.report(res, ends); err != nil {
 		return s.failed(ctx, err)
 	}
+	return nil
+}
+
+// begin lets packets leave.
+func (s *supervisor) begin() error {
+	if s.keeper == nil {
+		return s.fill()
+	}
+	s.keeper.Begin()
 	return nil
 }
 
@@ -178,7 +195,10 @@ func (s *supervisor) configure() error {
 	if mtu == 0 {
 		mtu = engine.DefaultMTU
 	}
-	gso := tun.GSOSize(mtu, noise.TransportSize, udp.MaxBytes, udp.MaxSegments)
+	gso := 0 // the kernel's own
+	if s.keeper != nil {
+		gso = tun.GSOSize(mtu, noise.TransportSize, udp.MaxBytes, udp.MaxSegments)
+	}
 	if err := tun.Configure(name, mtu, gso, s.plan.conf.Interface.Addresses); err != nil {
 		return err
 	}

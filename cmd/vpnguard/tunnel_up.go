@@ -28,6 +28,7 @@ type tunnelUpCommand struct {
 	Name       endpoint.IfName `help:"Name of the device; default: the file's." placeholder:"IF"`
 	Profile    config.Profile  `help:"full: all traffic belongs in the tunnel; split: only AllowedIPs; auto: full if a peer is allowed a default route." default:"auto" placeholder:"auto|full|split"`
 	Owner      config.Owner    `help:"User of the engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
+	Backend    string          `help:"own: the engine of this program; kernel: the kernel's WireGuard, where there is one." enum:"own,kernel" default:"own" placeholder:"own|kernel"`
 	Wait       time.Duration   `help:"How long to wait for the first handshake." default:"15s" placeholder:"DURATION"`
 	OnFailure  string          `help:"closed: without a handshake the host stays closed; restore: it is given back as it was." enum:"closed,restore" default:"closed" placeholder:"closed|restore"`
 	Masquerade bool            `help:"Let a server's peers go out with this host's address: forwards IPv4 and translates, port shadows prevented."`
@@ -47,7 +48,7 @@ func (c *tunnelUpCommand) Run(ctx context.Context, w *world) error {
 	if c.Foreground {
 		return c.supervise(ctx, w, plan)
 	}
-	args := []string{"tunnel", "up", "--foreground", "--ready", "--wait", c.Wait.String(), "--on-failure", c.OnFailure, "--name", plan.setup.Name}
+	args := []string{"tunnel", "up", "--foreground", "--ready", "--wait", c.Wait.String(), "--on-failure", c.OnFailure, "--backend", c.Backend, "--name", plan.setup.Name}
 	if path, may := strings.CutSuffix(w.configFile, optional); !may {
 		abs, err := filepath.Abs(path)
 		if err != nil {
@@ -88,6 +89,7 @@ type tunnelPlan struct {
 	setup    worker.Setup // without addresses of peers given by name
 	profile  rules.Profile
 	uid, gid uint32
+	kernel   bool // its packets have no uid of their own
 	// masquerade is nil without --masquerade.
 	masquerade *rules.Masquerade
 }
@@ -112,6 +114,9 @@ func (c *tunnelUpCommand) plan(w *world) (p tunnelPlan, err error) {
 		if name, err = endpoint.ParseIfName(base); err != nil {
 			return p, &usageError{fmt.Errorf("name the device after file %q: %w", p.file, err), "nothing was changed; give --name IF"}
 		}
+	}
+	if p.kernel = c.Backend == kernelBackend; p.kernel && c.Owner.String() != "" {
+		return p, &usageError{errors.New("--owner with --backend kernel: the kernel sends with the uid of whoever uses the tunnel, so that only its mark names the owner"), "nothing was changed; leave --owner away, or --backend kernel"}
 	}
 	if p.uid, p.gid, err = c.engineUser(); err != nil {
 		return p, err
@@ -323,6 +328,9 @@ func (p tunnelPlan) request(ends []endpoint.Endpoint) (guard.Request, error) {
 		Client: tunnelClient, Dev: p.setup.Name, PID: os.Getpid(), Explicit: true, Profile: p.profile, Connecting: true,
 		Endpoints: ends, UIDs: []uint32{p.uid}, Mark: p.setup.Mark, Mask: ^uint32(0),
 		Addresses: i.Addresses, DNS: i.DNS, Domains: i.Domains, Settings: settings(p.settings),
+	}
+	if p.kernel {
+		r.UIDs = nil
 	}
 	if serves(p.conf) {
 		r.Listen, r.Masquerade = i.ListenPort, p.masquerade

@@ -14,6 +14,7 @@ import (
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
 	"github.com/vpnguard/vpnguard/rules"
+	"github.com/vpnguard/vpnguard/wireguard"
 )
 
 type upCommand struct {
@@ -149,12 +150,14 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 		r.Names = append(r.Names, conf.Endpoints...)
 	}
 	r.Names, r.Endpoints = literals(r.Names, r.Endpoints)
-	if err := missing(r, call, byHand); err != nil {
+	var err error
+	if r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf); err != nil {
 		return r, err
 	}
-	var err error
-	r.Mark, r.Mask, r.Cgroup, r.UIDs, err = ownerOf(c.Owner, c.Mark, c.Cgroup, conf)
-	return r, err
+	if err := ofDevice(&r, len(c.Endpoint) > 0, wireguard.Read); err != nil {
+		return r, err
+	}
+	return r, missing(r, call, byHand)
 }
 
 func (c *upCommand) profile(r *guard.Request, conf config.Config) error {

@@ -30,6 +30,8 @@ func Missing(client string) string {
 		return "give the child an XFRM interface (if_id_out) and encap = yes, and in updown: --dev IF --mark N; ESP without UDP has no port that could be told apart"
 	case "pppd":
 		return "give pppd `ipparam ADDR:PORT/PROTO`, or /etc/vpnguard/vpnguard.toml a line endpoints = [\"ADDR:PORT/PROTO\"]"
+	case "wg-quick":
+		return "no peer of its device has an endpoint: give one its Endpoint, or the hook's line --endpoint ADDR:PORT/udp"
 	case "networkmanager", "networkd-dispatcher":
 		return "give /etc/vpnguard/vpnguard.toml a line endpoints = [\"ADDR:PORT/PROTO\"]"
 	default:
@@ -94,23 +96,21 @@ func vpnc(exe string) Wiring {
 
 func wgquick(exe string) Wiring {
 	return Wiring{
-		Pieces: []Piece{{Into: "the section [Interface] of /etc/wireguard/NAME.conf", Text: WGQuickLines(exe, []string{"ADDR:PORT/udp"}, "51820", true)}},
+		Pieces: []Piece{{Into: "the section [Interface] of /etc/wireguard/NAME.conf", Text: WGQuickLines(exe, "51820")}},
 		Notes: []string{
-			"ADDR:PORT are the peers' endpoints, an --endpoint each: wg-quick tells none.",
-			"The mark is the tunnel's own socket's: without it, packets of the tunnel and of other programs cannot be told apart.",
+			"The peers' endpoints, the mark and the allowed IPs are read from the device; --endpoint ADDR:PORT/udp in the line names others in their place.",
+			"The mark is the tunnel's own socket's: without it, packets of the tunnel and of other programs cannot be told apart, and the kernel's tunnel is refused.",
+			"AllowedIPs that are all addresses of neither family make the session split: they belong in the tunnel, and all else is as it was. --profile full closes the rest as well.",
+			"An endpoint that `wg set` changes later counts after the next `vpnguard up --dev NAME`.",
 		},
 	}
 }
 
-// WGQuickLines are the lines of a configuration's [Interface]; setMark adds the
-// mark to one that has none.
-func WGQuickLines(exe string, endpoints []string, mark string, setMark bool) string {
-	up := exe + " up"
-	for _, e := range endpoints {
-		up += " --endpoint " + e
-	}
-	text := fmt.Sprintf("PostUp = %s --mark %s %%i\nPostDown = %s down %%i\n", up, mark, exe)
-	if setMark {
+// WGQuickLines are the lines of a configuration's [Interface]; an empty mark adds
+// none, where there is one already.
+func WGQuickLines(exe, mark string) string {
+	text := fmt.Sprintf("PostUp = %s up %%i\nPostDown = %s down %%i\n", exe, exe)
+	if mark != "" {
 		text = "FwMark = " + mark + "\n" + text
 	}
 	return text
@@ -126,8 +126,8 @@ func networkmanager(exe string) Wiring {
 	return Wiring{
 		Pieces: []Piece{script(dir+"pre-up.d/50-vpnguard", line), script(dir+"50-vpnguard", line), script(dir+"pre-down.d/50-vpnguard", line)},
 		Notes: []string{
-			"NetworkManager tells no server: " + Missing("networkmanager") + ".",
-			"Its own WireGuard needs the profile's mark besides: mark = N there.",
+			"NetworkManager tells no server of a VPN plugin: " + Missing("networkmanager") + ".",
+			"Of its own WireGuard endpoints, mark and allowed IPs are read from the device. A profile that carries everything has a mark by itself; any other needs one: nmcli connection modify NAME wireguard.fwmark 51820.",
 			"strongSwan's plugin sends by IPsec policy and not by its device; it cannot be sealed.",
 		},
 	}
@@ -191,7 +191,7 @@ func networkd(exe string) Wiring {
 		Pieces: []Piece{script(dir+"routable.d/50-vpnguard", line), script(dir+"off.d/50-vpnguard", line), script(dir+"no-carrier.d/50-vpnguard", line)},
 		Notes: []string{
 			"Only WireGuard devices count, unless the line names one: --dev IF.",
-			"networkd tells no server: " + Missing("networkd-dispatcher") + ", and of WireGuard its mark: mark = N.",
+			"Of WireGuard endpoints, mark and allowed IPs are read from the device, whose .netdev needs FirewallMark=51820 in [WireGuard]. Of any other device: " + Missing("networkd-dispatcher") + ".",
 			"Its calls come late: `vpnguard lock` closes the host before. None of them opens it: `vpnguard down --dev IF` does.",
 		},
 	}

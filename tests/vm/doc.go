@@ -18,6 +18,10 @@
 // failures; who brings the wire up, in managers. A new unit is a line in each
 // that concerns it.
 //
+// What needs no cable but a kernel that the test's machine may lack runs in the
+// laboratory of network namespaces, inside the guest: TestInTheLaboratory boots one
+// guest for the tests of package tests that have the tag vm, a subtest each.
+//
 // Timings inside emulation mean nothing; frames do. The tests have the build
 // tag vm and are run by `make vm-test`.
 package vm

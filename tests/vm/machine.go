@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ type Machine struct {
 	Image Image
 	Dir   string // for its disk, sockets and consoles; short: sockets have short names
 	Far   bool   // it has a second card, far0, for servers of its own; see [Gateway]
+	// Limit is the longest that it may be on; 0: bootLimit.
+	Limit time.Duration
 	boots int
 }
 
@@ -35,6 +38,7 @@ type Guest struct {
 	qemu    *exec.Cmd
 	ended   chan struct{} // closed when qemu has ended
 	killed  atomic.Bool
+	most    time.Duration
 	limit   *time.Timer
 }
 
@@ -89,7 +93,8 @@ func (m *Machine) Boot(ctx context.Context, words string) (*Guest, error) {
 	if err := g.qemu.Start(); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
-	g.limit = time.AfterFunc(bootLimit, g.Kill)
+	g.most = cmp.Or(m.Limit, bootLimit)
+	g.limit = time.AfterFunc(g.most, g.Kill)
 	go func() {
 		_ = g.qemu.Wait()
 		close(g.ended)
@@ -149,7 +154,7 @@ func (g *Guest) Off() error {
 	<-g.ended
 	g.limit.Stop()
 	if g.killed.Load() {
-		return fmt.Errorf("the guest was still on after %s\n%s", bootLimit, g.consoleTail())
+		return fmt.Errorf("the guest was still on after %s\n%s", g.most, g.consoleTail())
 	}
 	if !g.qemu.ProcessState.Success() {
 		return errors.New("qemu: " + g.qemu.ProcessState.String())

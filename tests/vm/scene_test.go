@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -69,7 +70,9 @@ type scene struct {
 	since   int          // frames before this one are not judged
 }
 
-func newScene(t *testing.T, manager string) *scene {
+// newScene makes a machine that has not booted yet; more are files beside those of
+// every guest, by the guest's path.
+func newScene(t *testing.T, manager string, more ...map[string]string) *scene {
 	t.Helper()
 	words, ok := managers[manager]
 	if !ok {
@@ -97,7 +100,11 @@ func newScene(t *testing.T, manager string) *scene {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	if err := NewDisk(ctx, image, filepath.Join(dir, "disk"), files()); err != nil {
+	all := files()
+	for _, m := range more {
+		maps.Copy(all, m)
+	}
+	if err := NewDisk(ctx, image, filepath.Join(dir, "disk"), all); err != nil {
 		t.Fatal(err)
 	}
 	return s

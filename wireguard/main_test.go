@@ -1,0 +1,9 @@
+package wireguard
+
+import (
+	"testing"
+
+	"github.com/vpnguard/vpnguard/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
