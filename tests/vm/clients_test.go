@@ -16,6 +16,7 @@ func TestTheKernelsTunnelsAreSealed(t *testing.T) {
 	s.part("L2TP", (*scene).l2tp)
 	s.part("strongSwan", (*scene).strongSwan)
 	s.part("vpnc", (*scene).vpnc)
+	s.part("OpenVPN and a split WireGuard", (*scene).both)
 	s.guest.Kill()
 }
 
@@ -70,4 +71,50 @@ func (s *scene) l2tp() {
 		named:    true,
 	})
 	s.must("vpnguard hooks remove pppd")
+}
+
+// both are a session for everything and one for a network: what ends leaves the
+// other sealed.
+func (s *scene) both() {
+	s.farOpenVPN()
+	s.put("/etc/openvpn/client/vm.conf", ovpn)
+	s.put("/etc/wireguard/wg0.conf", s.farWireGuard("10.66.0.0/24"))
+	s.must("vpnguard hooks install openvpn /etc/openvpn/client/vm.conf && vpnguard hooks install wg-quick /etc/wireguard/wg0.conf")
+	before := s.snapshot()
+	const reach = "/usr/local/lib/guest ask 10.66.0.1:80 | grep -x 10.66.0.2"
+	const stray = "bash -c 'echo vm-stray- > /dev/udp/10.66.0.1/9'" // belongs in the small tunnel
+	strayed := wire.Evidence{Needles: [][]byte{[]byte("vm-stray-")}}
+	s.must(stray)
+	s.seen("control: the network without its tunnel", strayed)
+
+	carriers := []wire.Carrier{carrier(1194, wire.UDP), carrier(51820, wire.UDP)}
+	full := client{name: "OpenVPN beside WireGuard", dev: "tun0", inner: "10.8.0.2"}
+	s.must("systemctl start openvpn-client@vm && wg-quick up wg0")
+	s.sealed(full)
+	s.eventually("the network", reach)
+	s.mark()
+	s.triedMore()
+	s.closed("both", carriers...)
+
+	s.must("wg-quick down wg0 2>&1")
+	s.mark()
+	s.triedMore()
+	s.must(stray)
+	s.works(full.inner)
+	s.closed("OpenVPN alone", carriers[:1]...)
+	s.status("sealed", "")
+
+	s.must("wg-quick up wg0 2>&1 && systemctl stop openvpn-client@vm")
+	s.gone("tun0")
+	s.status("sealed", "")
+	s.eventually("the network", reach)
+	s.mark()
+	s.seen("all else is as it was", ways["udp"])
+	s.must("ip link del wg0; " + stray + " || :")
+	s.triedMore()
+	if leaks := strayed.Find(s.guest.Gateway.Frames()[s.since:]); len(leaks) > 0 {
+		s.Errorf("the network without its tunnel: %s", wire.Describe(leaks[0]))
+	}
+	s.must("vpnguard down --dev wg0")
+	s.same(before, s.snapshot())
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vpnguard/vpnguard/lab/openvpn"
 	"github.com/vpnguard/vpnguard/lab/wire"
@@ -32,11 +33,14 @@ func carrier(port uint16, proto uint8) wire.Carrier {
 	return wire.Carrier{Remote: netip.AddrPortFrom(netip.MustParseAddr(vpnServer), port), Proto: proto}
 }
 
+// farLimit is for several clients, one after the other, on a busy computer.
+const farLimit = 40 * time.Minute
+
 // newFarScene boots a machine that has servers at its far end.
 func newFarScene(t *testing.T, manager string) *scene {
 	t.Helper()
 	s := newScene(t, manager)
-	s.machine.Far = true
+	s.machine.Far, s.machine.Limit = true, farLimit
 	s.boot()
 	s.online()
 	s.must(`set -e
@@ -99,6 +103,25 @@ key /far/server.key
 data-ciphers AES-256-GCM
 `)
 	s.far("openvpn", "openvpn /far/openvpn.conf")
+}
+
+// ovpn is a configuration of the client with its keys beside it.
+const ovpn = "client\ndev tun0\nnobind\nproto udp4\nremote " + vpnServer + " 1194\nremote-cert-tls server\nca ca.crt\ncert client.crt\nkey client.key\ndata-ciphers AES-256-GCM\nverb 3\n"
+
+// farWireGuard makes the server's device, 10.66.0.1, which answers as well, and
+// returns a client's configuration.
+func (s *scene) farWireGuard(allowed string) (conf string) {
+	s.Helper()
+	keys := strings.Fields(s.must(`set -e
+modprobe wireguard
+for end in near distant; do wg genkey > /far/$end.key; wg pubkey < /far/$end.key > /far/$end.pub; done
+ip -n far link add far-wg type wireguard
+ip netns exec far wg set far-wg listen-port 51820 private-key /far/distant.key peer $(cat /far/near.pub) allowed-ips 10.66.0.2/32
+ip -n far addr add 10.66.0.1/24 dev far-wg
+ip -n far link set far-wg up
+cat /far/near.key /far/distant.pub`))
+	s.far("wg-answer", "/usr/local/lib/guest answer 10.66.0.1:80")
+	return fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.66.0.2/32\n\n[Peer]\nPublicKey = %s\nAllowedIPs = %s\nEndpoint = %s:51820\n", keys[0], keys[1], allowed, vpnServer)
 }
 
 // works demands that an unprivileged program reaches the far end with the

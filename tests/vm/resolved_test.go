@@ -20,8 +20,7 @@ var resolvConfs = []struct{ mode, prepare string }{
 func TestNamesAreAskedInsideInEachModeOfResolved(t *testing.T) {
 	s := newFarScene(t, "networkd")
 	s.farOpenVPN()
-	const conf = "client\ndev tun0\nnobind\nproto udp4\nremote " + vpnServer + " 1194\nremote-cert-tls server\nca ca.crt\ncert client.crt\nkey client.key\ndata-ciphers AES-256-GCM\nverb 3\n"
-	s.put("/etc/openvpn/client/vm.conf", conf)
+	s.put("/etc/openvpn/client/vm.conf", ovpn)
 	for _, c := range resolvConfs {
 		s.part(c.mode, func(s *scene) {
 			s.must(c.prepare)
