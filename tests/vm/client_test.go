@@ -17,7 +17,7 @@ type client struct {
 	start    string // it is told to connect
 	stop     string
 	dev      string
-	inner    string // its address in the tunnel
+	inner    string // its address in the tunnel, as a regular expression
 	carriers []wire.Carrier
 	// leaks are the ways that leave by the wire with the client alone.
 	leaks []string

@@ -62,7 +62,7 @@ func (s *scene) l2tp() {
 	s.put("/root/xl2tpd.conf", "[global]\nforce userspace = yes\n[lac vm]\nlns = "+vpnServer+"\nautodial = yes\nredial = yes\nredial timeout = 2\nrequire authentication = no\npppoptfile = /root/l2tp\n")
 	s.put("/root/l2tp", "noauth\nnoipv6\nnoipdefault\nusepeerdns\ndefaultroute\nreplacedefaultroute\nunit 0\nname guest\npassword secret\nremotename far\nrequire-mppe-128\nipparam "+vpnServer+":1701/udp\n")
 	s.runs(client{
-		name: "L2TP", dev: "ppp0", inner: "10.10.0.2",
+		name: "L2TP", dev: "ppp0", inner: `10\.10\.0\.[2-9]`,
 		start:    byWire + "systemd-run --collect --unit=vpn-l2tp -p KillMode=mixed xl2tpd -D -c /root/xl2tpd.conf -p /run/vpn-xl2tpd.pid -C /run/vpn-xl2tpd",
 		stop:     "ip route del " + vpnServer + "; systemctl stop vpn-l2tp",
 		hook:     "vpnguard hooks install pppd",
