@@ -77,6 +77,9 @@ type Saved struct {
 	Resolved []resolvedState `json:"resolved,omitempty"`
 	Manager  *managerState   `json:"networkmanager,omitempty"`
 	Record   []byte          `json:"record,omitempty"` // that resolvconf is told
+	// Asker is the uid of an owner that asks each link's servers of that link's
+	// names alone; nil: this one does not. Apply finds it out.
+	Asker *uint32 `json:"asker,omitempty"`
 	// LeavingLinks are of sessions that ended, to be given back.
 	LeavingLinks []resolvedState `json:"leaving_links,omitempty"`
 }

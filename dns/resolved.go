@@ -129,13 +129,25 @@ func (r resolved) apply(s Saved) (Saved, error) {
 				return fmt.Errorf("set the resolvers of link %q: %w", l.Dev, err)
 			}
 		}
-		return flush(ctx, conn)
+		uid, err := askedBy(ctx, conn)
+		s.Asker = &uid
+		return errors.Join(err, flush(ctx, conn))
 	})
 	if err != nil {
+		s.Asker = nil
 		return s, err
 	}
 	s.LeavingLinks = nil
 	return s, nil
+}
+
+// askedBy is the uid that systemd-resolved runs with, and asks.
+func askedBy(ctx context.Context, conn *dbus.Conn) (uid uint32, err error) {
+	call := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetConnectionUnixUser", dbus.FlagNoAutoStart, resolvedName)
+	if err := call.Store(&uid); err != nil {
+		return 0, fmt.Errorf("ask the bus who systemd-resolved is: %w", err)
+	}
+	return uid, nil
 }
 
 // flush forgets answers from before: the LAN's must not be used in the tunnel,

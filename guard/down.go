@@ -45,6 +45,7 @@ func (g *Guard) Stop(ctx context.Context, sel Selection) (res Result, err error)
 		}
 		next := rec.clone()
 		next.Sessions = slices.DeleteFunc(next.Sessions, func(s Session) bool { return slices.Contains(gone, s.Dev) })
+		next.Asker = nil
 		if next.idle() {
 			failing := stayClosed
 			if rec.idle() { // nothing is enforced, only sysctls are left over

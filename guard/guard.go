@@ -114,9 +114,11 @@ type Guard struct {
 	// record, on a disk that outlives a boot.
 	Names        Names
 	NamesJournal Journal
-	Now          func() time.Time
-	Uptime       func() time.Duration // since boot, sleep included; nobody can set it
-	NetNS        uint64               // inode number of the network namespace that all of these act on
+	// Watching: this process stays, and heals. See [Guard.Leave].
+	Watching bool
+	Now      func() time.Time
+	Uptime   func() time.Duration // since boot, sleep included; nobody can set it
+	NetNS    uint64               // inode number of the network namespace that all of these act on
 }
 
 // lockTimeout bounds how long a call waits for another one: a client stands

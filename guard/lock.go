@@ -82,6 +82,7 @@ func (g *Guard) Lock(ctx context.Context, r LockRequest, dryRun bool) (res Resul
 			return err
 		}
 		res = Result{State: rec.state(), Warnings: append(warnings, rec.left()...)}
+		res.Warnings = append(res.Warnings, g.setLockedNames(rec)...)
 		if plan.Damage != nil {
 			return &StateError{plan.Damage, "the host is locked, without any endpoint; `vpnguard lock` with endpoints, or `vpnguard unlock`, writes it anew"}
 		}
@@ -127,7 +128,7 @@ func (g *Guard) prepareLock(r LockRequest, looked lookedUp) (Plan, []string, err
 		lock.Before = rec.Lock.permanent()
 	}
 	next := rec.clone()
-	next.Lock = &lock
+	next.Lock, next.Asker = &lock, nil
 	plan, err := g.plan(next, links)
 	plan.Damage = damage
 	return plan, warnings, err
@@ -272,7 +273,7 @@ func (r Record) halfOpen() bool { return r.Phase == Removing && r.idle() }
 // relock puts another lock, or none, in the place of the recorded one.
 func (g *Guard) relock(res *Result, rec Record, lock *Lock, failing onFailure) (err error) {
 	next := rec.clone()
-	next.Lock = lock
+	next.Lock, next.Asker = lock, nil
 	if next.idle() {
 		res.Warnings, err = g.open(next, failing)
 		if err == nil {
@@ -282,7 +283,19 @@ func (g *Guard) relock(res *Result, rec Record, lock *Lock, failing onFailure) (
 	}
 	rec, err = g.reapply(next)
 	res.State = rec.state()
+	if err == nil {
+		res.Warnings = append(res.Warnings, g.setLockedNames(rec)...)
+	}
 	return err
+}
+
+// setLockedNames tells the resolvers' owner anew, whose other names a lock keeps
+// from other resolvers.
+func (g *Guard) setLockedNames(rec Record) []string {
+	if len(rec.Sessions) == 0 {
+		return nil
+	}
+	return g.setNames(rec, namesAsked)
 }
 
 // kept reads the lock that outlives a boot.

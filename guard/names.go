@@ -59,8 +59,9 @@ func (r Record) wish() (w dns.Wish, want dns.Owner) {
 				continue
 			}
 			// One session is for every name that no other claims. A split one is
-			// as well, if there is no full one: the LAN's resolver is refused.
-			w.Links = append(w.Links, dns.Link{Dev: s.Dev, Servers: s.DNS, Search: s.Domains, Route: s.RouteDomains, All: len(w.Links) == 0})
+			// as well, if there is no full one and names cannot be told apart: the
+			// LAN's resolver is refused then.
+			w.Links = append(w.Links, dns.Link{Dev: s.Dev, Servers: s.DNS, Search: s.Domains, Route: s.RouteDomains, All: len(w.Links) == 0 && !r.Apart})
 			w.Last = append(w.Last, s.Bootstrap...)
 			if want == "" {
 				want = dns.Owner(s.Naming)

@@ -30,11 +30,15 @@ func (g *Guard) healNames(h *Healed) {
 		}
 		return
 	}
-	drift := g.namesDrift(rec, n, named)
+	drift := append(g.namesDrift(rec, n, named), g.apartDrift(rec, n)...)
 	if len(drift) == 0 {
 		return
 	}
 	h.Names = drift[0]
+	if rec, err = g.tellApart(rec); err != nil { // first, whatever follows
+		h.Names = err.Error()
+		return
+	}
 	if n.GaveUp {
 		h.Names = gaveUp(drift[0])
 		return

@@ -17,19 +17,26 @@ func (g *Guard) setNames(rec Record, why whyNames) (warnings []string) {
 	if g.Names == nil {
 		return nil
 	}
+	rec, err := g.tellApart(rec)
+	if err != nil {
+		return said(err)
+	}
 	w, want := rec.wish()
 	if w.Empty() {
 		warnings, err := g.restoreNames()
 		return append(warnings, said(err)...)
 	}
-	err := g.withNames(func() (err error) {
+	err = g.withNames(func() (err error) {
 		if warnings, err = g.changeNames(w, want, why); err != nil {
 			err = errors.Join(err, g.noteProblem(err))
 		}
 		return err
 	})
 	if err != nil {
-		warnings = append(warnings, fmt.Sprintf("the session's resolvers are not set: %v; names are blocked, and those of the host are left as they are", err))
+		return append(warnings, fmt.Sprintf("the session's resolvers are not set: %v; names are blocked, and those of the host are left as they are", err))
+	}
+	if err := g.letAsk(rec); err != nil {
+		warnings = append(warnings, fmt.Sprintf("names that are not the session's cannot be asked elsewhere: %v", err))
 	}
 	return warnings
 }

@@ -20,6 +20,7 @@ type fakeNames struct {
 	owner dns.Owner
 	have  string // what is set
 	fail  error  // of the next Apply
+	asker *uint32
 }
 
 const hostsOwn = "192.168.1.1"
@@ -54,6 +55,7 @@ func (n *fakeNames) Apply(s dns.Saved) (dns.Saved, error) {
 	if n.fail != nil {
 		return s, n.fail
 	}
+	s.Asker = n.asker
 	return s, n.step("set names", func() error { n.have = serversOf(s.Links); return nil })
 }
 

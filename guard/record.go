@@ -44,6 +44,12 @@ type Record struct {
 	Problem      string            `json:"problem"` // why the state is blocked; empty: it is not
 	NoLog        bool              `json:"no_log"`  // the kernel cannot tell of blocked packets
 	Since        time.Time         `json:"since"`
+	// Apart: the sessions' resolvers are set for the sessions' own names alone.
+	// Asker is the uid of who asks each name of the right resolver, and may
+	// therefore ask others; nil: nobody may. It is set after the names are, and
+	// taken away before they change.
+	Apart bool    `json:"apart,omitempty"`
+	Asker *uint32 `json:"asker,omitempty"`
 	// Translates says that the table of a server's masquerade may be there.
 	Translates bool `json:"translates,omitempty"`
 }
@@ -153,7 +159,7 @@ func union[T comparable](a, b []T) []T {
 // policy is what lock and sessions add up to. A lock or a full session makes it full.
 func (r Record) policy() rules.Policy {
 	s := r.settings()
-	p := rules.Policy{Profile: rules.Split, LAN: s.LAN, AllowIn: s.AllowIn, Guests: s.Guests, Log: !r.NoLog}
+	p := rules.Policy{Profile: rules.Split, LAN: s.LAN, AllowIn: s.AllowIn, Guests: s.Guests, Asker: r.Asker, Log: !r.NoLog}
 	if !s.NoFence {
 		p.Wires = r.Wires
 	}

@@ -47,6 +47,7 @@ func (g *Guard) Recover(ctx context.Context) (res Result, err error) {
 // settle decides about each recorded session.
 func (g *Guard) settle(res *Result, rec Record) error {
 	next := rec.clone()
+	next.Asker = nil
 	next.Sessions = slices.DeleteFunc(next.Sessions, func(s Session) bool {
 		lives := rec.Phase != Removing && s.PID != 0 && g.Clients.Alive(s.PID, s.Start)
 		if lives {

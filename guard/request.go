@@ -16,6 +16,8 @@ type Request struct {
 	PID      int // of the client; 0: called by hand
 	Explicit bool
 	Profile  rules.Profile // counts if Explicit
+	// InKernel: the kernel sends the carrier, with the uid of whoever uses the tunnel.
+	InKernel bool
 	// Connecting says that the tunnel does not work yet; see [Guard.Connected].
 	Connecting bool
 	Split      bool // the client proved that only some traffic belongs in the tunnel

@@ -258,6 +258,9 @@ func (r Record) Exposed() (list []string) {
 	if !r.idle() && p.Profile == rules.Split {
 		list = append(list, "all but the tunnels' own prefixes is in clear (profile split)")
 	}
+	if p.Asker != nil && p.Profile == rules.Split {
+		list = append(list, fmt.Sprintf("uid %d may ask any resolver for names that are not the sessions'", *p.Asker))
+	}
 	if m := r.masquerade(); m != nil && p.Profile == rules.Split {
 		list = append(list, fmt.Sprintf("peers of %s go out by the wires with this host's address", m.Device))
 	}

@@ -201,7 +201,7 @@ func (g *Guard) findOwner(s *Session, old Session, r Request, dev link.Link) (wa
 			warnings = append(warnings, "the owner is root, which many programs are: --owner, --mark or --cgroup can say it more exactly")
 		}
 	}
-	if kernelKinds[dev.Kind] {
+	if kernelKinds[dev.Kind] || r.InKernel {
 		if o.Mask == 0 {
 			return nil, usage(fmt.Errorf("device %q is a %s tunnel of the kernel: its carrier has the uid of whoever uses the tunnel", s.Dev, dev.Kind),
 				howToMark(dev))
@@ -223,7 +223,7 @@ func howToMark(dev link.Link) string {
 		return fmt.Sprintf("nothing was changed; give it a mark, FwMark = 51820 in wg-quick's configuration, wireguard.fwmark in NetworkManager's profile, FirewallMark= in systemd-networkd's, "+
 			"or `wg set %s fwmark 51820`: it is then found out", dev.Name)
 	}
-	return "give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space"
+	return "give --mark N, the firewall mark of the tunnel's own socket, or let the client run in user space; xl2tpd does with `force userspace = yes`"
 }
 
 // withSession puts the session into the record. Sessions of clients that died
@@ -234,5 +234,6 @@ func (g *Guard) withSession(rec Record, s Session) Record {
 		return old.Dev == s.Dev || dead && s.Profile <= old.Profile
 	})
 	rec.Sessions = append(rec.Sessions, s)
+	rec.Asker = nil // until names are told apart again
 	return rec
 }

@@ -100,7 +100,9 @@ func (g *Guardian) Run(ctx context.Context) error {
 		return fmt.Errorf("watch files: %w", err)
 	}
 	defer files.Close()
+	g.Guard.Watching = true
 	g.takeOver(ctx)
+	defer g.leave()
 
 	listener, err := listen(SocketPath(g.Dir))
 	if err != nil {
@@ -179,6 +181,17 @@ func (g *Guardian) lockAsKept(ctx context.Context) guard.State {
 	// A damaged record closes too, and says so by an error.
 	g.owed = err != nil && !g.Guard.View().Enforced
 	return res.State
+}
+
+// leaving bounds the last change, behind one that is under way.
+const leaving = 10 * time.Second
+
+func (g *Guardian) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaving)
+	defer cancel()
+	if err := g.Guard.Leave(ctx); err != nil {
+		g.Log.Error("cannot take back what takes a guardian", "error", err)
+	}
 }
 
 // listen makes the socket, which everybody may call: the guardian asks the

@@ -58,6 +58,7 @@ type Call struct {
 	Dev        string // tunnel device, see [endpoint.ParseIfName]
 	PID        int    // of the client, 1..4194304 (Linux, PID_MAX_LIMIT)
 	ConfigFile string // may be relative to the client's working directory
+	InKernel   bool   // the kernel sends the carrier, with the uid of whoever uses the tunnel
 	MTU        int    // of the tunnel device, 68..65535 bytes
 	Interim    bool   // the device stays while the client reconnects (script_context=restart)
 

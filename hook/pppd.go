@@ -65,7 +65,9 @@ func readPPPD(r *reader, in input, c *Call) {
 	if len(in.args) > 5 {
 		param = in.args[5]
 	}
-	readIPParam(c, param, !r.env.has("SPEED"))
+	// pppd has no line where the kernel itself carries the link's frames: L2TP, PPTP.
+	c.InKernel = !r.env.has("SPEED")
+	readIPParam(c, param, c.InKernel)
 }
 
 // readIPParam takes endpoints, separated by commas, or an address alone, as

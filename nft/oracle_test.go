@@ -73,6 +73,10 @@ func randomPolicy(r *rand.Rand) rules.Policy {
 		return ip6()
 	}
 	p := rules.Policy{Profile: rules.Profile(r.IntN(2)), LAN: r.IntN(2) == 0, Log: r.IntN(2) == 0}
+	if r.IntN(2) == 0 {
+		uid := uint32(r.IntN(3))
+		p.Asker = &uid
+	}
 	for i := range some(3) {
 		tun := rules.Tunnel{Name: fmt.Sprintf("t$un%d", i)} // "$" begins a variable in a log prefix
 		for range some(3) {

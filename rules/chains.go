@@ -223,11 +223,15 @@ func (b *builder) fence(w Wire) Chain {
 		b.servers(func(ipv6 bool) {
 			c.add("fence-server"+digit(ipv6), "a server's address on the wire is for its carrier only", Drop, AddrSet{Dst, ipv6, serverSet(ipv6)})
 		})
-		if b.dns {
-			c.add("fence-dns", "names are asked inside the tunnel", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
-		}
 		for _, a := range byLength(Dst, b.inside) {
 			c.add("fence-inside"+a.length(), "belongs in the tunnel", Drop, a)
+		}
+		if b.asks() {
+			c.add("fence-dns-asker", "it asks the session's resolvers of the session's names, and others of the rest", Accept,
+				SKUID{*b.Asker}, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
+		}
+		if b.dns {
+			c.add("fence-dns", "names are asked inside the tunnel", Drop, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
 		}
 		return c
 	}

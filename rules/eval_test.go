@@ -18,7 +18,7 @@ type sight struct {
 }
 
 func sights() []sight {
-	return slices.Concat(carrierSights(), nameSights(), outSights(), splitSights(), upkeepSights(), inSights(), forwardSights(), fenceSights())
+	return slices.Concat(carrierSights(), nameSights(), outSights(), splitSights(), apartSights(), upkeepSights(), inSights(), forwardSights(), fenceSights())
 }
 
 func TestEveryPacketIsDecidedByItsRule(t *testing.T) {

@@ -31,10 +31,31 @@ func (b *builder) namesOut(c *Chain) {
 				onIface(Outgoing, t.Name), a, both, dnsPorts(Dst))
 		}
 	}
+	if b.asks() {
+		b.askerOut(c)
+	}
 	c.add("out-dns-tcp", "no other resolver, wherever it is", RejectTCP, L4{[]uint8{ProtoTCP}}, dnsPorts(Dst))
 	c.add("out-dns-udp", "no other resolver, wherever it is", RejectOther, L4{[]uint8{ProtoUDP}}, dnsPorts(Dst))
 	c.add("out-names", "name services tell the LAN what is looked for", RejectOther,
 		append(onNone(Outgoing, b.names...), both, nameServicePorts())...)
+}
+
+// asks reports whether somebody may ask others than the tunnels' resolvers.
+func (b *builder) asks() bool { return b.Profile == Split && b.Asker != nil && b.dns }
+
+// askerOut lets the program that tells names apart ask resolvers on the wire, but
+// none that belongs in the tunnel. What it is refused here ends like any other
+// question, two rules on.
+func (b *builder) askerOut(c *Chain) {
+	question := append(onNone(Outgoing, b.names...), SKUID{*b.Asker}, L4{[]uint8{ProtoTCP, ProtoUDP}}, dnsPorts(Dst))
+	b.servers(func(ipv6 bool) {
+		c.add("out-dns-server"+digit(ipv6), "a server's address on the wire is for its carrier only", RejectOther,
+			append(slices.Clone(question), AddrSet{Dst, ipv6, serverSet(ipv6)})...)
+	})
+	for _, a := range byLength(Dst, b.inside) {
+		c.add("out-dns-inside"+a.length(), "belongs in the tunnel", RejectOther, append(slices.Clone(question), a)...)
+	}
+	c.add("out-dns-asker", "it asks the session's resolvers of the session's names, and others of the rest", Accept, question...)
 }
 
 // openEnd is the policy of a chain that ends by itself in the full profile.

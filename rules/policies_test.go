@@ -83,6 +83,14 @@ func split() rules.Policy {
 	return p
 }
 
+// apart is split with somebody who tells names apart.
+func apart() rules.Policy {
+	p := split()
+	uid := uint32(990)
+	p.Asker = &uid
+	return p
+}
+
 func lock() rules.Policy {
 	return rules.Policy{Wires: []rules.Wire{
 		{Name: "eth0", Index: 2}, {Name: "wlan0", Index: 3, OnLink: prefixes("198.51.100.0/24", "2001:db8:1::/64")},
@@ -91,7 +99,7 @@ func lock() rules.Policy {
 
 // policies are those of the goldens and of the table of packets.
 func policies() map[string]rules.Policy {
-	return map[string]rules.Policy{"full": full(), "allowing": allowing(), "split": split(), "lock": lock()}
+	return map[string]rules.Policy{"full": full(), "allowing": allowing(), "split": split(), "apart": apart(), "lock": lock()}
 }
 
 func build(t testing.TB, p rules.Policy) rules.Ruleset {

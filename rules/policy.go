@@ -106,7 +106,11 @@ type Policy struct {
 	LAN      bool      // whether never-public ranges may be reached on the wire
 	AllowIn  []Service // reachable from the wire
 	Guests   []string  // interfaces of containers and VMs: tunnel yes, wire no
-	Log      bool      // tell of each packet that is blocked, to whoever listens on LogGroup
+	// Asker is the uid of the program that asks each name of the resolver which
+	// it belongs to: in the Split profile it may ask others than the tunnels'.
+	// nil: nobody may.
+	Asker *uint32
+	Log   bool // tell of each packet that is blocked, to whoever listens on LogGroup
 }
 
 // Validate reports the first part of the policy that no rule may be made of.

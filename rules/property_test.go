@@ -85,6 +85,11 @@ var narrowings = []narrowing{
 		p.AllowIn = slices.Delete(slices.Clone(p.AllowIn), at, at+1)
 		return nil, true
 	}},
+	{"nobody asks others any more", func(_ world, p *rules.Policy) ([]netip.Addr, bool) {
+		had := p.Asker != nil
+		p.Asker = nil
+		return nil, had
+	}},
 	{"a guest is removed", func(_ world, p *rules.Policy) ([]netip.Addr, bool) {
 		had := len(p.Guests) > 0
 		p.Guests = nil

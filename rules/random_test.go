@@ -99,6 +99,10 @@ func (w world) policy() rules.Policy {
 	if w.yes() {
 		p.Guests = append(p.Guests, "docker0")
 	}
+	if w.yes() {
+		uid := one(w, worldUIDs)
+		p.Asker = &uid
+	}
 	return p
 }
 

@@ -121,6 +121,29 @@ func outSights() []sight {
 	}
 }
 
+// apartSights: the program that tells names apart asks others than the tunnel's
+// resolvers, and nobody else does.
+func apartSights() []sight {
+	return []sight{
+		{"apart", "a program that asks the LAN's resolver", udp("eth0", lan4, "192.168.1.1:53"), "out-dns-udp: reject"},
+		{"apart", "a program that asks the LAN's resolver by TCP", tcp("eth0", lan4, "192.168.1.1:53"), "out-dns-tcp: reject"},
+		{"apart", "the asker, the LAN's resolver", by(990, udp("eth0", lan4, "192.168.1.1:53")), "out-dns-asker fence-dns-asker: accept"},
+		{"apart", "the asker, the LAN's resolver by TLS", by(990, tcp("eth0", lan6, "[fe80::1]:853")), "out-dns-asker fence-dns-asker: accept"},
+		{"apart", "the asker, the session's resolver", by(990, udp("tun0", tun4, "10.8.0.1:53")), "out-resolver-tun0/ip4: accept"},
+		{"apart", "the asker, another resolver inside", by(990, udp("tun0", tun4, "10.66.0.9:53")), "out-dns-udp: reject"},
+		{"apart", "the asker, the session's resolver by the wire", by(990, udp("eth0", lan4, "10.8.0.1:53")), "out-dns-inside4/24: reject"},
+		{"apart", "the asker, a long way inside by the wire", by(990, tcp("eth0", lan4, "10.66.0.1:53")), "out-dns-inside4/16: reject"},
+		{"apart", "the asker, the session's resolver by the wire over IPv6", by(990, udp("eth0", lan6, "[fd00:8::1]:53")), "out-dns-inside6/64: reject"},
+		{"apart", "the asker, the server", by(990, udp("eth0", lan4, "203.0.113.10:53")), "out-dns-server4: reject"},
+		{"apart", "the asker, the server over IPv6", by(990, tcp("eth0", lan6, "[2001:db8:5::10]:53")), "out-dns-server6: reject"},
+		{"apart", "the asker, mDNS", by(990, udp("eth0", lan4, "224.0.0.251:5353")), "out-names: reject"},
+		{"apart", "a question without a socket", orphan(udp("eth0", lan4, "192.168.1.1:53")), "out-dns-udp: reject"},
+		{"apart", "a raw question", raw(udp("eth0", lan4, "9.9.9.9:53")), "fence-dns: drop"},
+		{"apart", "a raw question to the session's resolver", raw(udp("eth0", lan4, "10.8.0.1:53")), "fence-inside4/24: drop"},
+		{"apart", "the web in clear", tcp("eth0", lan4, "93.184.216.34:443"), "policy policy: accept"},
+	}
+}
+
 func splitSights() []sight {
 	return []sight{
 		{"split", "loopback", udp("lo", "127.0.0.1:40000", "127.0.0.53:53"), "out-loopback: accept"},

@@ -38,7 +38,8 @@ var scenarios = []scenario{
 	// A wire comes and goes as it likes.
 	{capture: "networkmanager/ethernet-dhcp-hostile", config: "endpoints = [\"203.0.113.5:4500/udp\"]\n",
 		states: "open open open open open open open open open open open"},
-	{capture: "pppd/l2tp", dev: "ppp0", states: "sealed sealed connecting"},
+	{capture: "pppd/l2tp", dev: "ppp0", states: "refused refused open", says: "force userspace"},
+	{capture: "pppd/l2tp", dev: "ppp0", args: "--mark 42", states: "sealed sealed connecting"},
 	{capture: "pppd/pty", dev: "ppp0", states: "refused refused refused open open", says: "ipparam"},
 	{capture: "pppd/pppoe", dev: "ppp0", states: "open open open"},
 	{capture: "strongswan/ikev2-full", states: "refused refused open open refused refused open open", says: "encap = yes"},

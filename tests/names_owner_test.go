@@ -7,7 +7,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // The guardian sets again what others write over, and gives up on who does it
@@ -181,7 +183,7 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 		t.Fatal(err)
 	}
 	before := s.snapshot()
-	s.watch()
+	guardian := s.watch()
 	client := s.connectSplit(clientOf(srv))
 	stdout, _ := s.must(0, "status")
 	if !strings.Contains(stdout, "set in systemd-resolved") {
@@ -192,7 +194,12 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 	}
 	s.vpnKnows("split", behind, behindAddress)
 	s.vpnKnows("split, by the search list", "host", behindAddress)
-	s.vpnKnows("split, a name of nobody's", "public.example", site.Web.String())
+	// Other names go where they went before, by systemd-resolved alone.
+	s.until("others may be asked", func() bool { return s.elsewhere("public.example") })
+	s.vpnKnows("split, while others are asked", behind, behindAddress)
+	for _, name := range []string{"dns-udp-lan", "dns-tcp-lan", "dns-udp-public"} {
+		s.silent(s.lab.Client, s.asUser(name), probe.Order{Name: name}, s.policy(srv))
+	}
 
 	// It is restarted, and has forgotten: the guardian tells it again.
 	m := s.mark()
@@ -209,10 +216,41 @@ func TestResolvedAsksTheVPNsResolverOfItsNamesWhileTheSplitSealLasts(t *testing.
 	if told := s.toldOf(m); len(told) > 0 {
 		t.Errorf("%d questions on the wire over the restart", len(told))
 	}
-	if _, err := client.Stop(s.ctx); err != nil {
-		t.Fatal(err)
+	if stdout, _ := s.must(0, "status"); !strings.Contains(stdout, "may ask any resolver") {
+		t.Errorf("status does not say who may ask: %s", stdout)
 	}
+	s.until("others may be asked again", func() bool { return s.elsewhere("other.example") })
+
+	// With the device systemd-resolved forgets whose names they are.
+	s.killed(client)
+	s.until("nobody may ask others any more", func() bool {
+		stdout, _, _ := s.vpnguard("status")
+		return !strings.Contains(stdout, "may ask any resolver")
+	})
+	m = s.mark()
+	out, err := s.lab.Client.Run(s.ctx, "env", "RES_OPTIONS=timeout:1 attempts:1", "getent", "ahostsv4", behind) // to no avail: it is not waited for
+	if told := s.toldOf(m); err == nil || len(told) > 0 {
+		t.Errorf("the client was killed: answer %q, %d questions on the wire", out, len(told))
+	}
+	s.must(0, "down", "--dev", "tun0")
 	s.restored(before)
-	s.nothingLeft("after the end")
 	s.lanKnows("after the end")
+
+	// Nor without a guardian, who would see that.
+	s.connectSplit(clientOf(srv))
+	s.until("others may be asked by the second session", func() bool { return s.elsewhere("second.example") })
+	if err := guardian.ends(15); err != nil {
+		t.Error(err)
+	}
+	s.must(0, "status")
+	s.vpnKnows("without a guardian", behind, behindAddress)
+	s.vpnKnows("without a guardian, a name of nobody's", "public.example", site.Web.String())
+}
+
+// elsewhere reports whether the LAN's resolver answers a name that is not the
+// session's.
+func (s *scene) elsewhere(name string) bool {
+	s.Helper()
+	answer, told := s.asks(name)
+	return answer == probe.DNSAnswer.String() && len(wire.Mentioning(told, site.Gateway)) > 0
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
@@ -46,6 +47,18 @@ func names(r *guard.Request, call hook.Call, conf config.Config, domains []strin
 		r.Naming = guard.Naming(conf.Naming.String())
 	}
 	return nil
+}
+
+// ourNaming takes resolvers over from a client whose scripts tell them nobody:
+// pppd's write to a file and know resolvconf, and say nothing to systemd-resolved.
+func ourNaming(n guard.Naming, client string, detect func(dns.Owner) (dns.Owner, error)) guard.Naming {
+	if n != guard.NamingClient || client != "pppd" {
+		return n
+	}
+	if owner, err := detect(""); err != nil || owner != dns.Resolved {
+		return n
+	}
+	return guard.NamingAuto
 }
 
 // namesText says who was told of a session's resolvers.

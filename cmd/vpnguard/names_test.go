@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
 )
@@ -33,6 +34,26 @@ func TestResolversAreSetByOneOnly(t *testing.T) {
 			if err := names(&r, hook.Call{Client: client, Resolvers: c.told}, c.conf, nil, c.byHook); err != nil || r.Naming != c.want {
 				t.Errorf("%s, %s: %q, want %q; %v", client, c.name, r.Naming, c.want, err)
 			}
+		}
+	}
+}
+
+func TestResolversThatAClientTellsNobodyAreOurs(t *testing.T) {
+	for _, c := range []struct {
+		client string
+		owner  dns.Owner
+		err    error
+		was    guard.Naming
+		want   guard.Naming
+	}{
+		{"pppd", dns.Resolved, nil, guard.NamingClient, guard.NamingAuto},
+		{"pppd", dns.Resolved, nil, guard.NamingOff, guard.NamingOff},
+		{"pppd", dns.File, nil, guard.NamingClient, guard.NamingClient},
+		{"pppd", "", dns.ErrNoOwner, guard.NamingClient, guard.NamingClient},
+		{"vpnc", dns.Resolved, nil, guard.NamingClient, guard.NamingClient},
+	} {
+		if got := ourNaming(c.was, c.client, func(dns.Owner) (dns.Owner, error) { return c.owner, c.err }); got != c.want {
+			t.Errorf("%s beside %s: %q, want %q", c.client, c.owner, got, c.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/dns"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/hook"
@@ -103,7 +104,7 @@ func noFlag(args []string) error {
 // request joins flags, environment and configuration, in this order of strength.
 func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (guard.Request, error) {
 	r := guard.Request{
-		Client: call.Client, Dev: call.Dev, Split: call.Splits(),
+		Client: call.Client, Dev: call.Dev, Split: call.Splits(), InKernel: call.InKernel,
 		Addresses: call.Addresses, Domains: call.SearchDomains, Routes: call.Routes,
 		Settings: settings(conf), Bootstrap: conf.BootstrapDNS, ResolveTimeout: conf.ResolveTimeout,
 	}
@@ -138,6 +139,7 @@ func (c *upCommand) request(conf config.Config, call hook.Call, byHand bool) (gu
 	if err := names(&r, call, conf, firstNonEmpty(c.Domain, nil, conf.Domains), len(c.DNS) == 0); err != nil {
 		return r, err
 	}
+	r.Naming = ourNaming(r.Naming, call.Client, dns.System{}.Detect)
 	if len(c.Endpoint) > 0 {
 		r.Names = c.Endpoint
 	} else {

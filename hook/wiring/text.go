@@ -134,14 +134,16 @@ func networkmanager(exe string) Wiring {
 }
 
 func pppd(exe string) Wiring {
-	up, down := "exec "+exe+` up "$@"`, "exec "+exe+` down "$@"`
+	// pppd does not look at the exit status of its scripts.
+	up, down := exe+` up "$@" || kill "$PPPD_PID"`, "exec "+exe+` down "$@"`
 	return Wiring{
 		Pieces: []Piece{
 			script("/etc/ppp/ip-pre-up.d/50vpnguard", up), script("/etc/ppp/ip-up.d/50vpnguard", up), script("/etc/ppp/ipv6-up.d/50vpnguard", up),
 			script("/etc/ppp/ip-down.d/50vpnguard", down), script("/etc/ppp/ipv6-down.d/50vpnguard", down),
 		},
 		Notes: []string{
-			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. xl2tpd gives its address by itself.",
+			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended.",
+			"xl2tpd needs `force userspace = yes` in its [global]: the kernel sends L2TP with the uid of whoever uses the tunnel.",
 			"Links with a line of their own, PPPoE and modems, are left alone.",
 			"pppd does not tell your stop from the peer's: `vpnguard down --dev pppN` opens the host.",
 		},
@@ -151,9 +153,13 @@ func pppd(exe string) Wiring {
 func strongswan(exe string) Wiring {
 	return Wiring{
 		Pieces: []Piece{{Into: "swanctl.conf, connections.NAME.encap and connections.NAME.children.NAME",
-			Text: "encap = yes\nif_id_in = 42\nif_id_out = 42\nset_mark_out = 42\nupdown = " + exe + " up --dev xfrm42 --mark 42\n"}},
+			Text: "encap = yes\nif_id_in = 42\nif_id_out = 42\nset_mark_out = 42\nupdown = " + exe + " up --dev xfrm42 --mark 42\n"},
+			{Into: "a file of /etc/strongswan.d, so that IKE has the mark as well, and the device the address",
+				Text: "charon {\n\tinstall_routes = no\n\tinstall_virtual_ip_on = xfrm42\n\tplugins {\n\t\tsocket-default { fwmark = 42 }\n\t\tresolve { load = no }\n\t\tupdown { dns_handler = yes }\n\t}\n}\n"},
+		},
 		Notes: []string{
-			"xfrm42 is the child's XFRM interface: ip link add xfrm42 type xfrm dev eth0 if_id 42. A policy without one has no device to seal.",
+			"xfrm42 is the child's XFRM interface: ip link add xfrm42 type xfrm dev eth0 if_id 42, brought up before, with routes of yours into it. A policy without one has no device to seal.",
+			"Names are set by vpnguard then: strongSwan's own resolve plugin would write to the same file.",
 			"strongSwan does not tell your stop from a re-authentication: `vpnguard down --dev xfrm42` opens the host.",
 		},
 	}

@@ -24,8 +24,11 @@ func TestEveryClientHasItsWiring(t *testing.T) {
 		if wiring.Missing(client) == "" {
 			t.Errorf("%s: nothing is said about what is missing", client)
 		}
+		calls := false
 		for _, p := range w.Pieces {
-			if !strings.Contains(p.Text, "/usr/sbin/vpnguard ") && !strings.Contains(p.Text, `"/usr/sbin/vpnguard`) || !strings.HasSuffix(p.Text, "\n") {
+			called := strings.Contains(p.Text, "/usr/sbin/vpnguard ") || strings.Contains(p.Text, `"/usr/sbin/vpnguard`)
+			calls = calls || called
+			if !strings.HasSuffix(p.Text, "\n") {
 				t.Errorf("%s: %q", client, p.Text)
 			}
 			if (p.Path == "") == (p.Into == "") || p.Path != "" && p.Mode == 0 {
@@ -34,6 +37,12 @@ func TestEveryClientHasItsWiring(t *testing.T) {
 			if !strings.Contains(w.Show(), p.Text) {
 				t.Errorf("%s: %q is not shown", client, p.Text)
 			}
+			if p.Path != "" && !called {
+				t.Errorf("%s: %s calls nobody", client, p.Path)
+			}
+		}
+		if !calls {
+			t.Errorf("%s: nothing calls vpnguard", client)
 		}
 	}
 }

@@ -22,6 +22,7 @@ var ways = map[string]wire.Evidence{
 	"udp":    {Needles: [][]byte{[]byte("vm-early-udp-")}},
 	"udp6":   {Needles: [][]byte{[]byte("vm-early-udp6-")}},
 	"lan":    {Needles: [][]byte{[]byte("vm-early-lan-")}},
+	"server": {Needles: [][]byte{[]byte("vm-early-server-")}},
 	"bound":  {Needles: [][]byte{[]byte("vm-early-bound-")}},
 	"group6": {Needles: [][]byte{[]byte("vm-early-group6-")}},
 	"tcp":    {Flows: []wire.Flow{{Proto: wire.TCP, DstPort: 443}}},

@@ -34,17 +34,37 @@ const maxFrame = 1 << 17
 var errEnd = errors.New("the cable has ended")
 
 // Gateway is the router at the far end of the guest's cable, and the witness.
+// With a second card it is a switch as well: the guest's own far end, in a
+// namespace of the guest, is the router then, with the gateway's addresses.
 type Gateway struct {
 	mu     sync.Mutex
 	frames []wire.Frame
 	err    error
 
-	done chan struct{}
+	toFar chan []byte // nil: there is no second card
+	done  chan struct{}
 }
 
-// NewGateway serves conn until it ends.
-func NewGateway(conn io.ReadWriter) *Gateway {
+// farQueue is how many frames wait for the far card. It reads nothing before
+// its driver is there, which must not hold up the other cable.
+const farQueue = 4096
+
+// NewGateway serves conn until it ends. A far that is not nil is the second
+// card's cable; its frames are passed on and not recorded.
+func NewGateway(conn, far io.ReadWriter) *Gateway {
 	g := &Gateway{done: make(chan struct{})}
+	if far != nil {
+		g.toFar = make(chan []byte, farQueue)
+		go pass(far, g.toFar)
+		go func() {
+			for {
+				data, err := readFrame(far)
+				if err != nil || writeFrame(conn, data) != nil {
+					return // the guest went off, of which its own cable tells
+				}
+			}
+		}()
+	}
 	go func() {
 		defer close(g.done)
 		err := g.serve(conn)
@@ -70,7 +90,19 @@ func (g *Gateway) Close() error {
 	return g.err
 }
 
+// pass writes what comes to the far card, until it is gone.
+func pass(far io.Writer, frames <-chan []byte) {
+	for data := range frames {
+		if writeFrame(far, data) != nil {
+			return
+		}
+	}
+}
+
 func (g *Gateway) serve(conn io.ReadWriter) error {
+	if g.toFar != nil {
+		defer close(g.toFar)
+	}
 	for {
 		data, err := readFrame(conn)
 		if errors.Is(err, errEnd) {
@@ -82,6 +114,12 @@ func (g *Gateway) serve(conn io.ReadWriter) error {
 		g.mu.Lock()
 		g.frames = append(g.frames, wire.Frame{Time: time.Now(), Data: data, Len: len(data)})
 		g.mu.Unlock()
+		if g.toFar != nil {
+			select {
+			case g.toFar <- data:
+			default: // as any link's queue that is full
+			}
+		}
 		answers, err := answer(data)
 		if err != nil {
 			return err

@@ -102,7 +102,7 @@ func TestTheGatewayKeepsEveryFrameOrSaysThatItCannot(t *testing.T) {
 		{"a broken cable", whole, syscall.EIO, 1, true},
 		{"an impossible length", []byte{0xff, 0xff, 0xff, 0xff}, io.EOF, 0, true},
 	} {
-		g := NewGateway(&pipe{in: c.in, end: c.end})
+		g := NewGateway(&pipe{in: c.in, end: c.end}, nil)
 		err := g.Close()
 		if n := len(g.Frames()); n != c.frames || (err != nil) != c.fails {
 			t.Errorf("%s: %d frames, error %v; want %d, failure %t", c.name, n, err, c.frames, c.fails)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 type Machine struct {
 	Image Image
 	Dir   string // for its disk, sockets and consoles; short: sockets have short names
+	Far   bool   // it has a second card, far0, for servers of its own; see [Gateway]
 	// Limit is the longest that it may be on; 0: bootLimit.
 	Limit time.Duration
 	boots int
@@ -32,6 +34,7 @@ type Guest struct {
 	agent   *agent
 	console string
 	cable   net.Conn
+	far     net.Conn // nil without a second card
 	qemu    *exec.Cmd
 	ended   chan struct{} // closed when qemu has ended
 	killed  atomic.Bool
@@ -54,19 +57,31 @@ func (m *Machine) Boot(ctx context.Context, words string) (*Guest, error) {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
 	defer agents.Close()
+	var fars net.Listener
+	var second []string
+	if m.Far {
+		if fars, err = net.Listen("unix", name("far")); err != nil {
+			return nil, fmt.Errorf("boot: %w", err)
+		}
+		defer fars.Close()
+		second = []string{
+			"-netdev", "stream,id=far,server=off,addr.type=unix,addr.path=" + name("far"),
+			"-device", "virtio-net-pci,netdev=far,romfile=,mac=" + GatewayMAC.String(),
+		}
+	}
 	g := &Guest{console: name("console"), ended: make(chan struct{})}
-	g.qemu = exec.Command("qemu-system-x86_64",
+	g.qemu = exec.Command("qemu-system-x86_64", append([]string{
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", m.Image.Kernel, "-initrd", m.Image.Initrd,
-		"-append", "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off systemd.show_status=1 systemd.mask=e2scrub_reap.service "+words,
-		"-drive", "file="+filepath.Join(m.Dir, "disk")+",format=raw,if=virtio,cache=unsafe",
-		"-serial", "file:"+g.console,
-		"-netdev", "stream,id=cable,server=off,addr.type=unix,addr.path="+name("cable"),
-		"-device", "virtio-net-pci,netdev=cable,romfile=,mac="+GuestMAC.String(),
-		"-chardev", "socket,id=agent,path="+name("agent"),
+		"-append", "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off systemd.show_status=1 systemd.mask=e2scrub_reap.service " + words,
+		"-drive", "file=" + filepath.Join(m.Dir, "disk") + ",format=raw,if=virtio,cache=unsafe",
+		"-serial", "file:" + g.console,
+		"-netdev", "stream,id=cable,server=off,addr.type=unix,addr.path=" + name("cable"),
+		"-device", "virtio-net-pci,netdev=cable,romfile=,mac=" + GuestMAC.String(),
+		"-chardev", "socket,id=agent,path=" + name("agent"),
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=guest",
-	)
+	}, second...)...)
 	log, err := os.Create(name("qemu"))
 	if err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
@@ -85,8 +100,11 @@ func (m *Machine) Boot(ctx context.Context, words string) (*Guest, error) {
 		close(g.ended)
 		_ = cables.Close() // nobody will come any more
 		_ = agents.Close()
+		if fars != nil {
+			_ = fars.Close()
+		}
 	}()
-	if err := g.connect(ctx, cables, agents); err != nil {
+	if err := g.connect(ctx, cables, fars, agents); err != nil {
 		g.Kill()
 		text, _ := os.ReadFile(log.Name())
 		return nil, fmt.Errorf("boot: %w\n%s\n%s", err, text, g.consoleTail())
@@ -94,14 +112,22 @@ func (m *Machine) Boot(ctx context.Context, words string) (*Guest, error) {
 	return g, nil
 }
 
-func (g *Guest) connect(ctx context.Context, cables, agents net.Listener) error {
+// connect waits for what qemu connects to; fars may be nil.
+func (g *Guest) connect(ctx context.Context, cables, fars, agents net.Listener) error {
 	stop := context.AfterFunc(ctx, g.Kill)
 	defer stop()
 	var err error
 	if g.cable, err = cables.Accept(); err != nil {
 		return err
 	}
-	g.Gateway = NewGateway(g.cable)
+	var far io.ReadWriter
+	if fars != nil {
+		if g.far, err = fars.Accept(); err != nil {
+			return err
+		}
+		far = g.far
+	}
+	g.Gateway = NewGateway(g.cable, far)
 	port, err := agents.Accept()
 	if err != nil {
 		return err

@@ -9,6 +9,10 @@ mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=systemd-sysv,libpam-systemd,udev,kmod,dbus,procps,iproute2,nftables,openvpn,linux-image-amd64
 packages=$packages,systemd-resolved,systemd-timesyncd,network-manager,ifupdown,isc-dhcp-client
 packages=$packages,wireguard-tools,busybox
+# VPN clients, and the servers for them.
+packages=$packages,network-manager-openvpn,dnsmasq-base
+packages=$packages,ppp,openssh-server,openssh-client,xl2tpd
+packages=$packages,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libcharon-extauth-plugins,vpnc,vpnc-scripts
 
 tree=$out/tree
 trap 'rm -rf "$tree"' EXIT
@@ -20,6 +24,8 @@ apart chroot "$tree" /debootstrap/debootstrap --second-stage
 printf 'MODULES=list\nCOMPRESS=gzip\n' >"$tree/etc/initramfs-tools/conf.d/vm"
 printf 'virtio_pci\nvirtio_blk\next4\n' >"$tree/etc/initramfs-tools/modules"
 apart chroot "$tree" update-initramfs -u -k all
+# No server starts by itself: each test starts its own, at the far end.
+for unit in ssh xl2tpd strongswan; do apart chroot "$tree" systemctl disable "$unit"; done
 rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
 
 cp "$tree"/boot/vmlinuz-* "$out/kernel"

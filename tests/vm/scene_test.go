@@ -185,22 +185,22 @@ func (s *scene) off(script string) {
 	}
 }
 
-// verdict judges the frames since the last mark: link upkeep, or a leak.
-func (s *scene) verdict() wire.Verdict {
+// verdict judges the frames since the last mark: a carrier, link upkeep, or a leak.
+func (s *scene) verdict(carriers ...wire.Carrier) wire.Verdict {
 	detection, announcement := Detection(s.hosts), Announcement(s.hosts)
 	p := wire.Policy{
-		MACs: [][6]byte{[6]byte(GuestMAC)}, Hosts: s.hosts, Neighbours: []netip.Addr{Gateway4, Gateway6},
+		MACs: [][6]byte{[6]byte(GuestMAC)}, Hosts: s.hosts, Neighbours: []netip.Addr{Gateway4, Gateway6}, Carriers: carriers,
 		Forbidden: wire.Evidence{Needles: [][]byte{[]byte("vm-")}},
 		Also:      func(f wire.Frame) bool { return detection(f) || announcement(f) },
 	}
 	return p.Judge(s.guest.Gateway.Frames()[s.since:])
 }
 
-// closed demands that nothing but link upkeep was sent since the last mark, and
-// that there was a try at all.
-func (s *scene) closed(what string) {
+// closed demands that nothing but carriers and link upkeep was sent since the
+// last mark.
+func (s *scene) closed(what string, carriers ...wire.Carrier) {
 	s.Helper()
-	v := s.verdict()
+	v := s.verdict(carriers...)
 	s.save()
 	if len(v.Leaks) > 0 {
 		s.Errorf("%s: %v", what, v)

@@ -25,12 +25,14 @@ var (
 	public  = netip.MustParseAddr("203.0.113.80")
 	public6 = netip.MustParseAddr("2001:db8:80::80")
 	lan     = netip.MustParseAddr("192.168.77.1")
+	server  = netip.MustParseAddr("203.0.113.5") // of a VPN, where there is one
 )
 
 var ways = []way{
 	{"udp", datagram(unix.AF_INET, public, 4000)},
 	{"udp6", datagram(unix.AF_INET6, public6, 4000)},
 	{"lan", datagram(unix.AF_INET, lan, 53)},
+	{"server", datagram(unix.AF_INET, server, 4000)},
 	{"bound", bound},
 	{"group6", group6},
 	{"tcp", connect},
