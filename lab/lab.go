@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // Options of a laboratory. The zero value is the whole of it.
@@ -30,6 +32,8 @@ type Lab struct {
 	cancel  context.CancelFunc
 	capture *Capture
 	tasks   []*exec.Cmd
+	mu      sync.Mutex
+	watches []*Capture
 	close   sync.Once
 }
 
@@ -67,7 +71,7 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	// The capture listens before the client's first frame.
-	if l.capture, err = startCapture(l.ctx, l.Gateway, l.Client, o.Pcap); err != nil {
+	if l.capture, err = startCapture(l.ctx, l.Gateway, l.Client, wire.View{Interface: "lan0"}, o.Pcap); err != nil {
 		return nil, err
 	}
 	if err = l.configure(); err != nil {
@@ -104,6 +108,9 @@ func (l *Lab) Close() {
 		}
 		if l.capture != nil {
 			l.capture.wait()
+		}
+		for _, c := range l.watches {
+			c.wait()
 		}
 		for _, n := range []*Node{l.Client, l.Gateway, l.Internet, l.Server, l.Guest} {
 			if n != nil {
