@@ -123,6 +123,19 @@ func (l *Lab) Close() {
 	})
 }
 
+// Task starts a registered role in a node that says "ready" on a line and ends
+// with its input. It ends with the laboratory.
+func (l *Lab) Task(node *Node, role, arg string) error {
+	cmd, err := startTask(node.role(l.ctx, 0, role, arg))
+	if err != nil {
+		return fmt.Errorf("start %q in %q: %w", role, node.Name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tasks = append(l.tasks, cmd)
+	return nil
+}
+
 // startTask starts a role and returns when it says that it is ready.
 func startTask(cmd *exec.Cmd) (*exec.Cmd, error) {
 	cmd.Stderr = os.Stderr

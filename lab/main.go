@@ -45,9 +45,8 @@ func Main(m interface{ Run() int }) {
 //
 // 125 means that the namespaces could not be made; the reason is on stderr.
 func Run(f func() int) int {
-	if role := os.Getenv(envRole); role != "" {
-		os.Unsetenv(envRole)
-		return playRole(role)
+	if code, played := Play(); played {
+		return code
 	}
 	if err := requireInside(); err == nil {
 		return f()
