@@ -1,9 +1,10 @@
 package catalogue
 
 import (
-	"encoding/json"
 	"regexp"
 	"testing"
+
+	"github.com/vpnguard/vpnguard/audit/evidence"
 )
 
 // What the index of the catalogue's requirement counts.
@@ -36,25 +37,16 @@ func TestAnUnknownIDIsAnError(t *testing.T) {
 	}
 }
 
-func TestSeveritiesKeepTheirNames(t *testing.T) {
-	for s := Critical; s <= Info; s++ {
-		text, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
+func TestEveryClassIsForEvidence(t *testing.T) {
+	for i, c := range Classes() {
+		e := All()[i]
+		if c.ID != e.ID || c.Text == "" || c.Fix != e.Closed || c.Severity.Rank() != e.Severity.Rank() || c.Test == "" {
+			t.Errorf("%+v is not %+v", c, e)
 		}
-		var back Severity
-		if err := json.Unmarshal(text, &back); err != nil || back != s {
-			t.Errorf("%s became %v: %v", text, back, err)
+		switch e.Severity {
+		case evidence.Critical, evidence.High, evidence.Medium, evidence.Low, evidence.Info:
+		default:
+			t.Errorf("%s: severity %q", e.ID, e.Severity)
 		}
-		if s > Critical && s.Score() >= (s-1).Score() {
-			t.Errorf("%v scores not less than %v", s, s-1)
-		}
-	}
-	var s Severity
-	if err := s.UnmarshalText([]byte("grave")); err == nil {
-		t.Error("an unknown severity was read")
-	}
-	if s != Critical || Severity(99).Score() != 10 {
-		t.Error("what is unknown is not the worst")
 	}
 }

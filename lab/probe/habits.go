@@ -42,6 +42,15 @@ func habits() []Probe {
 		{Name: "mark-server", To: at(site.Server, 56789).String(), Privileged: true, send: func(s *shot) {
 			s.udp(how{device: s.Dev, mark: 0xca6c}, at(site.Server, 56789))
 		}},
+	}
+}
+
+// Owners send with what the VPN process has: its uid, or a socket of its time. A
+// seal whose owner is root's uid lets the exact endpoint through, which is why
+// they are not among [All].
+func Owners() []Probe {
+	at := netip.AddrPortFrom
+	return []Probe{
 		{Name: "setuid-helper", To: "the carrier's own endpoint, and another port", Privileged: true, send: func(s *shot) {
 			// What a setuid program is to the kernel: an ordinary user's real uid, and
 			// root's effective one.

@@ -57,6 +57,9 @@ type Receipt struct {
 	// were all refused has shown that, too.
 	Sent     int
 	Evidence wire.Evidence
+	// Witness is the kernel's record that it will send something by itself, where
+	// that is what the probe asked for.
+	Witness string `json:",omitempty"`
 }
 
 // A Send is one attempt.
@@ -88,9 +91,9 @@ func All() []Probe {
 	return slices.Concat(plain(), names(), chosen(), groups(), raw(), frames(), habits())
 }
 
-// Find returns the probe called name, of both sides.
+// Find returns the probe called name, of all sides.
 func Find(name string) (Probe, error) {
-	for _, p := range slices.Concat(All(), Attacks(), Forgeries()) {
+	for _, p := range slices.Concat(All(), Owners(), Attacks(), Forgeries()) {
 		if p.Name == name {
 			return p, nil
 		}
