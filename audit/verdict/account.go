@@ -55,7 +55,7 @@ func account(c *evidence.Case, run *evidence.Run, p policy.Policy) looked {
 
 // count says what became of every frame.
 func (l *looked) count(c evidence.Capture, all []seen) CaptureAccount {
-	a := CaptureAccount{Vantage: c.Vantage, Frames: len(all), Explained: map[string]int{}, Drops: c.Drops, Canaries: canaryTexts(c)}
+	a := CaptureAccount{Vantage: c.Vantage, Decides: true, Frames: len(all), Explained: map[string]int{}, Drops: c.Drops, Canaries: canaryTexts(c)}
 	for _, s := range all {
 		if s.cut {
 			a.Truncated++

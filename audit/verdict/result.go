@@ -100,6 +100,7 @@ const (
 // A CaptureAccount says what became of every frame of a capture.
 type CaptureAccount struct {
 	Vantage   string         `json:"vantage"`
+	Decides   bool           `json:"decides"`
 	Frames    int            `json:"frames"`
 	Explained map[string]int `json:"explained,omitempty"` // by the entry's name
 	Unknown   int            `json:"unexplained"`
