@@ -34,6 +34,7 @@ type Lab struct {
 	tasks   []*exec.Cmd
 	mu      sync.Mutex
 	watches []*Capture
+	stops   []func()
 	close   sync.Once
 }
 
@@ -106,6 +107,9 @@ func (l *Lab) Close() {
 		for _, cmd := range l.tasks {
 			_ = cmd.Wait()
 		}
+		for _, stop := range l.stops {
+			stop()
+		}
 		if l.capture != nil {
 			l.capture.wait()
 		}
@@ -124,23 +128,36 @@ func (l *Lab) Close() {
 }
 
 // Task starts a registered role in a node that says "ready" on a line and ends
-// with its input. It ends with the laboratory.
-func (l *Lab) Task(node *Node, role, arg string) error {
-	cmd, err := startTask(node.role(l.ctx, 0, role, arg))
+// with its input. It ends with stop, or with the laboratory.
+func (l *Lab) Task(node *Node, role, arg string) (stop func(), err error) {
+	cmd := node.role(l.ctx, 0, role, arg)
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		_, err = startTask(cmd)
+	}
 	if err != nil {
-		return fmt.Errorf("start %q in %q: %w", role, node.Name, err)
+		return nil, fmt.Errorf("start %q in %q: %w", role, node.Name, err)
+	}
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			in.Close()
+			_ = cmd.Wait()
+		})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tasks = append(l.tasks, cmd)
-	return nil
+	l.stops = append(l.stops, stop)
+	return stop, nil
 }
 
 // startTask starts a role and returns when it says that it is ready.
 func startTask(cmd *exec.Cmd) (*exec.Cmd, error) {
 	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil { // the role ends when it closes
-		return nil, err
+	if cmd.Stdin == nil {
+		if _, err := cmd.StdinPipe(); err != nil { // the role ends when it closes
+			return nil, err
+		}
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -64,7 +64,9 @@ type group struct {
 	prepare func(b *bench) error
 	// late groups' scenarios connect by themselves.
 	late bool
-	want want
+	// alone gives each scenario a laboratory of its own.
+	alone bool
+	want  want
 }
 
 // want is what a group asks of the client.

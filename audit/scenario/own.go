@@ -77,7 +77,8 @@ func (c *ownClient) serve(b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.lab.Task(b.lab.Server, own.ServerRole, string(arg))
+	_, err = b.lab.Task(b.lab.Server, own.ServerRole, string(arg))
+	return err
 }
 
 func (c *ownClient) tunnel() tunnel {

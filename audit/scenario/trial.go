@@ -170,15 +170,39 @@ func stimulusOf(r probe.Receipt) []evidence.Send {
 // shows waits, with the guard off, until what was sent is on the wire: some of
 // it is the kernel's, and late.
 func (t *trial) shows(s evidence.Signs) {
-	if t.phase != evidence.Control || len(s.Needles)+len(s.Flows)+len(s.Mentions) == 0 {
+	if t.phase != evidence.Control || t.s.innocent || len(s.Needles)+len(s.Flows)+len(s.Mentions) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, 3*time.Second)
 	defer cancel()
 	w := s.Wire()
-	_, _ = t.lab.Capture().Until(ctx, t.recorded.marks[t.watches[0]], func(f []wire.Frame) bool {
+	seen := func(f []wire.Frame) bool {
 		return len(w.Find(f)) > 0 || slices.ContainsFunc(s.Mentions, func(a netip.Addr) bool { return len(wire.Mentioning(f, a)) > 0 })
-	})
+	}
+	at := func(x *watch) bool { return x.Deciding() || slices.Contains(t.s.decides, x.Vantage) }
+	for ctx.Err() == nil {
+		t.sync()
+		if slices.ContainsFunc(t.watches, func(x *watch) bool { return at(x) && seen(onEthernet(x, t.recorded.frames(x.Vantage))) }) {
+			return
+		}
+	}
+}
+
+// onEthernet puts a link header before packets that have none.
+func onEthernet(w *watch, frames []wire.Frame) []wire.Frame {
+	if w.Layer != evidence.IP {
+		return frames
+	}
+	out := make([]wire.Frame, len(frames))
+	for i, f := range frames {
+		head := make([]byte, 14)
+		head[12] = 0x08
+		if len(f.Data) > 0 && f.Data[0]>>4 == 6 {
+			head[12], head[13] = 0x86, 0xdd
+		}
+		out[i] = wire.Frame{Time: f.Time, Data: append(head, f.Data...), Len: f.Len + 14}
+	}
+	return out
 }
 
 // attack sends from the gateway to the client's link address.
