@@ -78,9 +78,6 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err = l.configure(); err != nil {
 		return nil, err
 	}
-	if err = l.capture.forgetLost(); err != nil {
-		return nil, err
-	}
 	for _, r := range []struct {
 		node *Node
 		arg  string
@@ -91,7 +88,16 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 		}
 		l.tasks = append(l.tasks, cmd)
 	}
-	if err = l.settle(); err != nil {
+	// What a machine under load loses before anything is promised is no loss.
+	for range 5 {
+		if err = l.capture.forgetLost(); err != nil {
+			return nil, err
+		}
+		if err = l.settle(); !errors.Is(err, ErrLost) {
+			break
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -30,8 +30,8 @@ func hostile() []*scenario {
 		{id: "dhcp-opt121", title: "a lease with a route to one address", rule: "out-end", run: func(t *trial) error {
 			return t.leased(ordinary, map[byte][]byte{dhcp.OptClassless: via("8.8.8.8/32")}, "udp-public", "tcp-public")
 		}},
-		{id: "dhcp-opt121", variant: "quarters", title: "a lease with routes to everything, longer than the tunnel's", rule: "out-end", run: func(t *trial) error {
-			return t.leased(ordinary, map[byte][]byte{dhcp.OptClassless: via("0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2")}, "udp-public", "udp-public2")
+		{id: "dhcp-opt121", variant: "quarters", title: "a lease with routes to three quarters of the internet, longer than the tunnel's", rule: "out-end", run: func(t *trial) error {
+			return t.leased(ordinary, map[byte][]byte{dhcp.OptClassless: via("0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2")}, "udp-public", "udp-public2")
 		}},
 		{id: "localnet-public-subnet", title: "a lease of a public address: its network is the LAN", rule: "out-end", run: func(t *trial) error {
 			if err := t.answerForAll(); err != nil {
@@ -57,15 +57,8 @@ func hostile() []*scenario {
 			if err := t.change("ip route add 8.8.8.0/24 dev eth0\n", "ip route del 8.8.8.0/24 dev eth0\n"); err != nil {
 				return err
 			}
-			for _, n := range []string{"udp-public", "bind-device-udp"} {
-				if err := t.probe(n, probed{}); err != nil {
-					return err
-				}
-				// The question is all that leaves: nobody answers it.
-				s := &t.run.Stimuli[len(t.run.Stimuli)-1]
-				s.Signs.Mentions = []netip.Addr{site.Public}
-			}
-			return nil
+			// The question is all that leaves: nobody answers it.
+			return t.probe("udp-public", probed{mentions: []netip.Addr{site.Public}})
 		}},
 		{id: "selective-dos", title: "the LAN tells by an injected route whether a destination is in use", rule: "steering", harm: evidence.Oracle, run: selective},
 	}
@@ -102,7 +95,7 @@ if [ -n "$staticroutes" ]; then
 	while [ $# -ge 2 ]; do route "$1" via "$2" dev "$interface" onlink; shift 2; done
 else
 	for r in $router; do route "$r" dev "$interface"; done
-	set -- $routes
+	set -- $(echo "$routes" | tr / ' ')
 	while [ $# -ge 2 ]; do route "$1" via "$2" dev "$interface" onlink; shift 2; done
 fi
 if [ -n "$dns" ]; then
@@ -188,7 +181,7 @@ func selective(t *trial) error {
 		}
 		start := len(t.recorded.frames(atWire))
 		for i := range 5 {
-			if err := t.probe("udp-public2", probed{as: fmt.Sprintf("%s %d", as, i), silent: silent}); err != nil {
+			if err := t.probe("udp-public2-quiet", probed{as: fmt.Sprintf("%s %d", as, i), silent: silent}); err != nil {
 				return 0, err
 			}
 		}

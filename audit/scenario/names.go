@@ -14,7 +14,7 @@ func names() []*scenario {
 		}},
 		tries("dns-encrypted-lan", "", "a program asks the LAN's resolver by DoT, DoH and DoQ", "out-dns-tcp", "dot-tcp-lan", "dot-udp-lan", "dot-tcp-lan-v6", "doh-lan", "doq-lan"),
 		tries("dns-tcp53", "", "a program asks the LAN's resolver by TCP", "out-dns-tcp", "dns-tcp-lan", "dns-tcp-lan-v6"),
-		tries("dns-name-services", "", "mDNS, LLMNR, NetBIOS, WS-Discovery and SSDP", "out-names", "mdns", "mdns-v6", "llmnr", "llmnr-v6", "wsd", "ssdp", "netbios-ns", "netbios-dgm", "broadcast"),
+		tries("dns-name-services", "", "mDNS, LLMNR, NetBIOS, WS-Discovery and SSDP", "out-names", "mdns", "mdns-v6", "llmnr", "llmnr-v6", "wsd", "ssdp", "netbios-ns", "netbios-dgm"),
 		{id: "dns-third-party-in-tunnel", title: "a program asks another resolver than the session's", rule: "out-dns-udp", harm: evidence.Exposes, decides: []string{atTunnel}, run: func(t *trial) error {
 			return t.probes("dns-udp-public-v6")
 		}},

@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,17 +57,43 @@ func (t *trial) older(use func(*trial, *evidence.Stimulus, oldFlow) error) error
 	s := evidence.Stimulus{Name: "old connection", Node: t.lab.Client.Name, UID: t.user, Program: "a program with a connection to " + to.String(), Planned: 1, Started: time.Now()}
 	w := flow.Wire
 	s.Signs.Flows = []evidence.Flow{{To: w.To, Proto: w.Proto, SrcPort: w.SrcPort, DstPort: w.DstPort}}
+	resets := t.resets()
 	err = use(t, &s, oldFlow{flow})
 	s.Ended = time.Now()
-	// The kernel takes what is sent into its queue; that it is there, unsent, is
-	// its own record.
-	s.Witness = append(s.Witness, evidence.Section{Title: "the connection in the kernel's table", Text: t.socketOf(w.SrcPort)})
+	time.Sleep(50 * time.Millisecond)
+	// The kernel takes what is sent into its queue. That it waits there, or that
+	// the connection was reset for it, is its own record.
+	if now := t.resets(); now != resets {
+		s.Witness = append(s.Witness, evidence.Section{Title: "/proc/net/snmp of the client", Text: fmt.Sprintf("EstabResets went from %s to %s", resets, now)})
+	} else {
+		s.Witness = append(s.Witness, evidence.Section{Title: "the connection in the kernel's table", Text: t.socketOf(w.SrcPort)})
+	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	t.shows(s.Signs)
 	// A first retransmission comes after 0.2 to 1 s.
 	time.Sleep(1200 * time.Millisecond)
 	t.recorded.canary(evidence.Between)
 	return err
+}
+
+// resets counts the client's established connections that were reset.
+func (t *trial) resets() string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp", t.lab.Client.PID()))
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) == 0 || f[0] != "Tcp:" {
+			continue
+		}
+		if names == nil {
+			names = f
+			continue
+		}
+		if i := slices.Index(names, "EstabResets"); i >= 0 && i < len(f) {
+			return f[i]
+		}
+	}
+	return ""
 }
 
 // socketOf is the kernel's line about a connection.

@@ -36,7 +36,7 @@ func programs() []*scenario {
 		tries("multihome-apps", "", "a program asks by each interface who it is, as browsers do", "out-end", "stun"),
 		tries("af-packet", "", "a packet socket sends whole frames", "fence-end", "packet-ipv4", "packet-ipv6", "packet-vlan"),
 		tries("af-packet", "queue bypass", "a packet socket sends past every queue", "fence-end", "packet-ipv4-bypass", "packet-ipv6-bypass", "packet-arp-padding-bypass"),
-		tries("raw-fragments", "", "a raw socket sends a datagram in pieces", "out-end", "fragments", "fragments-v6"),
+		tries("raw-fragments", "", "a raw socket sends a datagram in pieces", "out-end", "fragments", "packet-fragment-v6"),
 		tries("v4-mapped", "", "a socket of IPv6 sends IPv4", "out-end", "bind-device-udp-v4-mapped"),
 		tries("transition-tunnels", "", "other tunnels' protocols", "out-end", "bind-device-ipip", "bind-device-sixinfour", "bind-device-gre", "bind-device-esp", "bind-device-l2tp", "teredo"),
 		tries("source-routing", "", "source routes and routing headers", "out-end", "source-route", "routing-header-v6", "destination-options-v6"),

@@ -79,12 +79,7 @@ func onlyIPv4() []*scenario {
 			if err := t.native(); err != nil {
 				return err
 			}
-			if err := t.probe("source-udp-v6", probed{}); err != nil {
-				return err
-			}
-			s := &t.run.Stimuli[len(t.run.Stimuli)-1]
-			s.Signs.Mentions = append(s.Signs.Mentions, made)
-			return nil
+			return t.probe("source-udp-v6", probed{mentions: []netip.Addr{made}})
 		}},
 	}
 }
@@ -189,7 +184,7 @@ func guestTries(id, variant, title, rule string, names ...string) *scenario {
 
 // guestLink is the guest's interface.
 func (b *bench) guestLink() string {
-	if b.group.name == "macvlan guest" {
+	if b.group.macvlan {
 		return "mv0"
 	}
 	return "eth0"
@@ -224,6 +219,7 @@ route add default via 192.168.1.1 dev eth0
 route add ::/0 via 2001:db8:1::1 dev eth0
 END
 `
+	b.lab.Capture().Renamed("port0")
 	if err := b.lab.Client.Script(b.ctx, script); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func table() (all []grouped) {
 		{&group{name: "old flows", alone: true, late: true}, survivors()},
 		{&group{name: "another firewall", prepare: earlyAccept}, shadowed()},
 		{&group{name: "routed guest", prepare: routedGuest}, guests()},
-		{&group{name: "macvlan guest", prepare: macvlanGuest}, macvlans()},
+		{&group{name: "macvlan guest", macvlan: true, prepare: macvlanGuest}, macvlans()},
 		{&group{name: "bridged guest", prepare: bridgedGuest}, bridged()},
 		{&group{name: "life", alone: true}, life()},
 		{&group{name: "lost server", alone: true, want: want{keepalive: true}}, lost()},

@@ -113,6 +113,8 @@ type probed struct {
 	// silent probes show nothing on the wire by themselves.
 	silent bool
 	target netip.Addr
+	// mentions are signs beside the probe's own.
+	mentions []netip.Addr
 }
 
 // probe runs a probe and records it as a stimulus.
@@ -142,6 +144,7 @@ func (t *trial) probe(name string, o probed) error {
 	take(&s, r)
 	if !o.silent {
 		s.Signs = evidence.SignsOf(r.Evidence)
+		s.Signs.Mentions = o.mentions
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	t.shows(s.Signs)
@@ -206,7 +209,7 @@ func onEthernet(w *watch, frames []wire.Frame) []wire.Frame {
 }
 
 // attack sends from the gateway to the client's link address.
-func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs) error {
+func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs, quiet bool) error {
 	p, err := probe.Find(name)
 	if err != nil {
 		return err
@@ -218,14 +221,29 @@ func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs) err
 	if err == nil {
 		take(&s, r)
 		s.Marks = attackMarks(r, target)
+		if signs.Mentions == nil && signs.Flows == nil && !quiet {
+			s.Signs = answers(r)
+		}
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	if err != nil {
 		return err
 	}
-	t.shows(signs)
+	t.shows(s.Signs)
 	t.recorded.canary(evidence.Between)
 	return nil
+}
+
+// answers are the signs of what an attack draws: the ports of its own, or what it
+// carried; for what has neither, any answer of the protocol.
+func answers(r probe.Receipt) evidence.Signs {
+	s := evidence.Signs{Needles: [][]byte{[]byte(r.Nonce)}}
+	for _, f := range r.Evidence.Flows {
+		if f.DstPort > 0 {
+			s.Flows = append(s.Flows, evidence.Flow(f))
+		}
+	}
+	return s
 }
 
 // attackMarks are the two addresses side by side, as IP headers have them, or

@@ -44,7 +44,7 @@ func Forgeries() []Probe {
 		{Name: "stranger", To: "the target, from a neighbour that nobody knows", Privileged: true, send: func(s *shot) {
 			for i := range AttackCount {
 				from := netip.AddrPortFrom(Stranger, uint16(50000+i))
-				m := segmentTCP(from, netip.AddrPortFrom(s.Target, 45678), tcpSYN|tcpACK, 1000)
+				m := segmentTCP(from, netip.AddrPortFrom(s.Target, AttackedPort), tcpSYN|tcpACK, 1000)
 				s.attack("syn-ack", etherIPv4, packet4{from: Stranger, to: s.Target, proto: 6, id: 0x7667}.bytes(m))
 			}
 			s.flow(wire.Flow{To: Stranger})

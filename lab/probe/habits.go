@@ -37,6 +37,7 @@ func habits() []Probe {
 		tcp("doh-lan", free, at(site.Gateway, 443), ""), udp("doq-lan", free, at(site.Gateway, 443)),
 		tcp("connectivity-check", bound, at(site.Web, 80), "GET /check HTTP/1.1\r\nX-Nonce: "),
 		tcp("connectivity-plain", free, at(site.Web, 443), ""), udp("web-udp", free, at(site.Web, 56789)),
+		udp("udp-public2-quiet", free, at(site.PublicTwo, 4)),
 		{Name: "traffic-class", To: at(site.Public, EchoPort).String(), send: func(s *shot) { s.udp(how{class: 0xb8}, at(site.Public, EchoPort)) }},
 		udp("teredo", bound, at(site.Public, 3544)),
 		udp("bind-device-udp-server-v6", bound, at(site.Server6, 56789)),
