@@ -78,6 +78,8 @@ type Frame struct {
 type Account struct {
 	Repetition int              `json:"repetition"`
 	Phase      evidence.Phase   `json:"phase"`
+	Started    time.Time        `json:"started"`
+	Ended      time.Time        `json:"ended"`
 	File       string           `json:"file,omitempty"`
 	Proofs     []Proof          `json:"proofs"`
 	Captures   []CaptureAccount `json:"captures"`
