@@ -36,7 +36,22 @@ func Judge(a evidence.Audit, p policy.Policy) []Result {
 	for _, c := range foreign { // negative controls, above all
 		all = append(all, Case(c, p, a.Scope.Repeat, a.Finished))
 	}
+	doubt(all)
 	return all
+}
+
+// doubt makes passes of one name inconclusive: which of them is it?
+func doubt(all []Result) {
+	count := map[string]int{}
+	for _, r := range all {
+		count[r.Name()]++
+	}
+	for i := range all {
+		if r := &all[i]; count[r.Name()] > 1 && !r.Verdict.Finding() {
+			r.Verdict = Inconclusive
+			r.Reasons = append([]string{fmt.Sprintf("%d cases have this name", count[r.Name()])}, r.Reasons...)
+		}
+	}
 }
 
 func untested(k evidence.Class, interrupted string) Result {
