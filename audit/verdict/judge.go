@@ -158,7 +158,7 @@ func (r *Result) repetition(c *evidence.Case, p policy.Policy, rep pair) {
 		if proof.What == ProofControl {
 			r.Fired = r.Fired && proof.Holds
 		}
-		if !proof.Holds {
+		if !proof.Holds && !(proof.What == ProofExplains && len(g.doubts) == 0 && slices.ContainsFunc(g.findings, Finding.hasFrames)) {
 			r.miss(rep.number, "%s: %s", proof.What, strings.Join(proof.Why, "; "))
 		}
 	}
