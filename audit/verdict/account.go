@@ -23,7 +23,7 @@ type looked struct {
 }
 
 func account(c *evidence.Case, run *evidence.Run, p policy.Policy) looked {
-	l := looked{Account: Account{Repetition: run.Repetition, Phase: run.Phase, File: run.File}, shown: map[string]int{}}
+	l := looked{Account: Account{Repetition: run.Repetition, Phase: run.Phase, Started: run.Started, Ended: run.Ended, File: run.File}, shown: map[string]int{}}
 	l.Timeline = timeline(run)
 	window, windowReason := p.Window(c.ID, c.Variant)
 	within := l.Timeline != nil && l.Timeline.Leaked > 0 && l.Timeline.Leaked <= window
@@ -98,12 +98,13 @@ func findings(c *evidence.Case, run *evidence.Run, capture evidence.Capture, all
 			i = len(found)
 			found = append(found, Finding{
 				Fingerprint: fingerprint(c, capture.Vantage, flow, s.stimulus), Flow: flow, Vantage: capture.Vantage, Repetition: run.Repetition,
-				Stimulus: s.stimulus, First: s.frame.Time, Verdict: harm(c, s),
+				Stimulus: s.stimulus, First: s.frame.Time.UTC(), Verdict: harm(c, s),
 			})
 		}
 		f := &found[i]
 		f.Count++
-		f.Last = s.frame.Time
+		f.Numbers = append(f.Numbers, s.number)
+		f.Last = s.frame.Time.UTC()
 		if len(f.Frames) < maxFrames {
 			f.Frames = append(f.Frames, shown(s))
 		}

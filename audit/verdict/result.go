@@ -57,9 +57,15 @@ type Finding struct {
 	First       time.Time `json:"first"`
 	Last        time.Time `json:"last"`
 	Frames      []Frame   `json:"frames,omitempty"` // the first of them
-	Verdict     Verdict   `json:"verdict"`
-	Waived      bool      `json:"waived,omitempty"`
+	// Numbers are the places of its frames in the capture of the first
+	// repetition that saw it, from 1.
+	Numbers []int   `json:"numbers,omitempty"`
+	Verdict Verdict `json:"verdict"`
+	Waived  bool    `json:"waived,omitempty"`
 }
+
+// hasFrames is false of an oracle.
+func (f Finding) hasFrames() bool { return len(f.Numbers) > 0 }
 
 // A Frame is one frame of a finding.
 type Frame struct {
@@ -75,6 +81,8 @@ type Frame struct {
 type Account struct {
 	Repetition int              `json:"repetition"`
 	Phase      evidence.Phase   `json:"phase"`
+	Started    time.Time        `json:"started"`
+	Ended      time.Time        `json:"ended"`
 	File       string           `json:"file,omitempty"`
 	Proofs     []Proof          `json:"proofs"`
 	Captures   []CaptureAccount `json:"captures"`
