@@ -17,8 +17,8 @@ import (
 
 	"github.com/vpnguard/vpnguard/audit/conclude"
 	"github.com/vpnguard/vpnguard/audit/gate"
-	"github.com/vpnguard/vpnguard/audit/internal/sample"
 	"github.com/vpnguard/vpnguard/audit/report"
+	"github.com/vpnguard/vpnguard/internal/sample"
 )
 
 // sarifSchema is the schema of the standard as a module of others has it, so
