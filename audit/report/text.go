@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/audit/gate"
 	"github.com/vpnguard/vpnguard/audit/verdict"
 )
 
@@ -20,6 +21,22 @@ func (r Report) JSON(w io.Writer) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(r)
+}
+
+// Baseline writes what to hold the next audit against.
+func (r Report) Baseline(w io.Writer) error {
+	var results []verdict.Result
+	for _, one := range r.Results {
+		v := one.Result
+		v.Findings = nil
+		for _, f := range one.Findings {
+			v.Findings = append(v.Findings, f.Finding)
+		}
+		results = append(results, v)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(gate.BaselineOf(results))
 }
 
 // Parse reads the canonical form; name is the file's, for errors.

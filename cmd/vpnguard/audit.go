@@ -10,6 +10,7 @@ import (
 
 type auditCommand struct {
 	Lab     auditLabCommand     `cmd:"" help:"Attack a VPN client in a laboratory of network namespaces, with its guard and without."`
+	Replay  auditReplayCommand  `cmd:"" help:"Compute an audit's verdicts again from its evidence alone."`
 	List    auditListCommand    `cmd:"" help:"List every leak that is known."`
 	Explain auditExplainCommand `cmd:"" help:"Explain a leak."`
 	Inside  auditInsideCommand  `cmd:"" hidden:""`
