@@ -23,7 +23,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 
 // HTML writes one page that needs no other file, no script and no network.
 func (r Report) HTML(w io.Writer) error {
-	p := htmlPage{Report: r, Command: shell(r.Scope.Command)}
+	p := htmlPage{Report: r, Command: shell(r.Scope.Command), Untested: grouped(r.Coverage.Reasons)}
 	for i, one := range r.Worst() {
 		h := htmlResult{Result: one, Anchor: fmt.Sprintf("case-%d", i+1), Open: one.Verdict == verdict.Leak || one.Verdict == verdict.Exposed, Again: shell(one.Reproduce)}
 		for _, run := range one.Runs {
@@ -46,8 +46,9 @@ func (r Report) HTML(w io.Writer) error {
 
 type htmlPage struct {
 	Report
-	Worst   []htmlResult
-	Command string
+	Worst    []htmlResult
+	Command  string
+	Untested []Untested
 }
 
 type htmlResult struct {
