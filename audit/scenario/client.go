@@ -15,6 +15,8 @@ func newClient(o *Order) (client, error) {
 		return &ownClient{}, nil
 	case "openvpn":
 		return &openvpnClient{}, installed("openvpn")
+	case "wireguard":
+		return &wireguardClient{}, installed("wg", "wg-quick")
 	}
 	return nil, fmt.Errorf("client %q is not known", o.Client)
 }
@@ -44,7 +46,7 @@ func unsuited(o *Order, s grouped) string { return s.unfit[o.Client] }
 // noticesAfter is when a client has noticed that its server is gone, and is busy
 // with that.
 func (b *bench) noticesAfter() time.Duration {
-	if b.order.Client == "own" {
+	if b.order.Client == "own" || b.order.Client == "wireguard" {
 		return 4*watched + aWhile
 	}
 	// Three seconds without a ping, and the first attempts.
