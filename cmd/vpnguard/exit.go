@@ -21,6 +21,7 @@ const (
 	exitDrift        = 3
 	exitNotPermitted = 4
 	exitUnsupported  = 5
+	exitInconclusive = 6
 )
 
 // usageError is a wrong call or configuration. Nothing was changed.
@@ -71,6 +72,10 @@ func classify(err error) (code int, hint string) {
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce"
 	case errors.Is(err, wireguard.ErrUnsupported):
 		return exitUnsupported, "`modprobe wireguard`, which Linux has since 5.6, or leave --backend kernel away: the own engine needs nothing of the kernel but TUN"
+	case altered(err):
+		return exitFailed, alteredHint
+	case refused(err):
+		return exitUnsupported, refusedHint
 	case errors.Is(err, os.ErrPermission):
 		return exitNotPermitted, "run it as root, or with CAP_NET_ADMIN and write access to /run/vpnguard"
 	}
