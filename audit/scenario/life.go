@@ -61,6 +61,7 @@ func (t *trial) across(dev string, happens func(happenings) error) error {
 		s.Sends = append(s.Sends, evidence.Send{What: fmt.Sprintf("%d datagrams", n), Errno: errno(text), Error: text})
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
+	t.shows(s.Signs)
 	t.recorded.canary(evidence.Between)
 	return errors.Join(err, stopped)
 }

@@ -17,7 +17,7 @@ import (
 // walk, with the reason.
 var idle = regexp.MustCompile(strings.Join([]string{
 	`^\.(ID|Variant|Title)$`,                // names
-	`\.Seed$`,                               // for reproduction
+	`\.(Seed|Program)$`,                     // for reproduction
 	`\.Interface$`,                          // a name
 	`\.Vantage$`,                            // a name; that both phases have the same is another test
 	`\.Repetition$`, `\.Drops$`, `\.Errno$`, // zero already

@@ -138,7 +138,7 @@ func TestReplayWritesEveryForm(t *testing.T) {
 		t.Fatalf("exit %d: %s%s", code, out, message)
 	}
 	for form, begins := range map[string]string{
-		"text": "10 classes", "json": "{\n  \"schema\": \"" + report.Schema, "sarif": "{\n  \"$schema\"", "junit": "<?xml", "tap": "TAP version 14", "html": "<!doctype html>",
+		"text": "10 classes", "json": "{\n  \"schema\": \"" + report.Schema, "sarif": "{\n  \"$schema\"", "code-scanning": "{\n  \"$schema\"", "junit": "<?xml", "tap": "TAP version 14", "html": "<!doctype html>",
 		"annotations": "::error", "summary": "## vpnguard audit", "baseline": "{\n  \"schema\": \"vpnguard-audit-baseline/1\"", "attestation": "{\n  \"_type\"",
 	} {
 		text, err := os.ReadFile(filepath.Join(to, form))
