@@ -57,6 +57,8 @@ type Policy struct {
 	// Forbidden frames are leaks whatever else they look like: a nonce that a
 	// probe sent to the carrier's own endpoint, above all.
 	Forbidden Evidence
+	// Permits are flows of the senders that are allowed by name.
+	Permits []Permit
 	// Also explains what is left, by rules of the test's own. May be nil.
 	Also func(Frame) bool
 }
@@ -80,12 +82,10 @@ type Verdict struct {
 // carriers if the first piece was, and came before.
 func (p Policy) Judge(frames []Frame) Verdict {
 	v := Verdict{Counts: map[Class]int{}}
-	j := judge{policy: p, pieces: map[piece]bool{}}
-	for i, f := range frames {
-		class := j.explain(f)
-		v.Counts[class]++
-		if class == Leak {
-			v.Leaks = append(v.Leaks, Finding{Frame: f, Index: i, Text: Describe(f)})
+	for i, e := range p.Explain(frames) {
+		v.Counts[e.Class]++
+		if e.Class == Leak {
+			v.Leaks = append(v.Leaks, Finding{Frame: frames[i], Index: i, Text: Describe(frames[i])})
 		}
 	}
 	return v
@@ -113,9 +113,27 @@ func (v Verdict) String() string {
 	return text
 }
 
+// An Explanation is why a frame may be on the wire.
+type Explanation struct {
+	Class Class
+	// Entry is which carrier or permit took it, by its place in the policy; -1
+	// for every other class, and for what [Policy.Also] allowed.
+	Entry int
+}
+
+// Explain says of each frame why it may be on the wire; see [Policy.Judge].
+func (p Policy) Explain(frames []Frame) []Explanation {
+	all := make([]Explanation, len(frames))
+	j := judge{policy: p, pieces: map[piece]Explanation{}}
+	for i, f := range frames {
+		all[i] = j.explain(f)
+	}
+	return all
+}
+
 type judge struct {
 	policy Policy
-	pieces map[piece]bool // first pieces of carrier datagrams
+	pieces map[piece]Explanation // of first pieces, for the later ones
 }
 
 type piece struct {
@@ -124,49 +142,62 @@ type piece struct {
 	id       uint32
 }
 
-func (j *judge) explain(f Frame) Class {
+func (j *judge) explain(f Frame) Explanation {
 	if j.policy.Forbidden.matches(f) {
-		return Leak
+		return Explanation{Leak, -1}
 	}
 	p, ok := parse(f.Data)
 	if ok && f.Len == len(f.Data) && slices.Contains(j.policy.MACs, p.src) {
+		if e, ok := j.flow(&p); ok {
+			return e
+		}
 		switch {
-		case j.carrier(&p):
-			return CarrierClass
 		case j.policy.arp(&p):
-			return ARP
+			return Explanation{ARP, -1}
 		case eapol(&p):
-			return EAPOL
+			return Explanation{EAPOL, -1}
 		case j.policy.dhcp(&p):
-			return DHCP
+			return Explanation{DHCP, -1}
 		case j.policy.dhcpv6(&p):
-			return DHCPv6
+			return Explanation{DHCPv6, -1}
 		case j.policy.nd(&p):
-			return ND
+			return Explanation{ND, -1}
 		}
 	}
 	if j.policy.Also != nil && j.policy.Also(f) {
-		return Allowed
+		return Explanation{Allowed, -1}
 	}
-	return Leak
+	return Explanation{Leak, -1}
 }
 
-func (j *judge) carrier(p *packet) bool {
-	if p.extended || !slices.Contains(j.policy.Hosts, p.from) {
-		return false
-	}
+// flow explains carriers and permits, whole and in pieces.
+func (j *judge) flow(p *packet) (Explanation, bool) {
 	key := piece{p.from, p.to, p.proto, p.id}
 	if p.offset > 0 {
-		return j.pieces[key]
+		e, ok := j.pieces[key]
+		return e, ok && (!p.extended || e.Class == Allowed && j.policy.Permits[e.Entry].Extended)
 	}
-	for _, c := range j.policy.Carriers {
-		if p.proto == c.Proto && p.to == c.Remote.Addr() && p.dstPort == c.Remote.Port() &&
-			(c.LocalPort == 0 || p.srcPort == c.LocalPort) {
-			if p.fragment {
-				j.pieces[key] = true
-			}
-			return true
-		}
+	e := Explanation{Leak, -1}
+	if i := j.policy.carrier(p); i >= 0 {
+		e = Explanation{CarrierClass, i}
+	} else if i := j.policy.permit(p); i >= 0 {
+		e = Explanation{Allowed, i}
 	}
-	return false
+	if e.Class == Leak {
+		return e, false
+	}
+	if p.fragment {
+		j.pieces[key] = e
+	}
+	return e, true
+}
+
+func (p Policy) carrier(k *packet) int {
+	if k.extended || !slices.Contains(p.Hosts, k.from) {
+		return -1
+	}
+	return slices.IndexFunc(p.Carriers, func(c Carrier) bool {
+		return k.proto == c.Proto && k.to == c.Remote.Addr() && k.dstPort == c.Remote.Port() &&
+			(c.LocalPort == 0 || k.srcPort == c.LocalPort)
+	})
 }
