@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +19,12 @@ import (
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
-// Capture holds every frame that came out of the client's cable, as the
-// gateway's end received it.
+// Capture holds every frame that passed one end of a cable: first of all what
+// came out of the client's, as the gateway's end received it.
 type Capture struct {
 	cmd    *exec.Cmd
 	ask    io.WriteCloser
-	client *Node
+	client *Node // whose eth0 is at the other end; nil: somebody else's
 
 	mu      sync.Mutex
 	frames  []wire.Frame
@@ -42,13 +43,34 @@ type Mark int
 // that nothing can be concluded from what is missing in it.
 var ErrLost = errors.New("frames were lost before the capture")
 
-func captureRole(ifname string) error { return wire.Tap(ifname, os.Stdin, os.Stdout) }
+func captureRole(arg string) error {
+	var v wire.View
+	if err := json.Unmarshal([]byte(arg), &v); err != nil {
+		return err
+	}
+	return wire.Tap(v, os.Stdin, os.Stdout)
+}
 
-func startCapture(ctx context.Context, gateway, client *Node, pcap string) (*Capture, error) {
+// Watch captures at another place, until the laboratory ends.
+func (l *Lab) Watch(node *Node, v wire.View) (*Capture, error) {
+	c, err := startCapture(l.ctx, node, nil, v, "")
+	if err != nil {
+		return nil, fmt.Errorf("watch %q of %q: %w", v.Interface, node.Name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watches = append(l.watches, c)
+	return c, nil
+}
+
+func startCapture(ctx context.Context, at, client *Node, v wire.View, pcap string) (*Capture, error) {
 	c := &Capture{client: client, waiting: map[uint32]chan struct{}{}, ended: make(chan struct{})}
-	c.cmd = gateway.role(ctx, 0, "capture", "lan0")
+	arg, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	c.cmd = at.role(ctx, 0, "capture", string(arg))
 	c.cmd.Stderr = os.Stderr
-	var err error
 	if c.ask, err = c.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start the capture: %w", err)
 	}
@@ -159,9 +181,11 @@ func (c *Capture) release() (<-chan struct{}, error) {
 // capture: those that its ring had no room for, known as of the last Sync, and
 // those that the cable itself dropped.
 func (c *Capture) Lost() (uint64, error) {
-	onCable, err := c.cableDrops()
-	if err != nil {
-		return 0, err
+	onCable, err := uint64(0), error(nil)
+	if c.client != nil {
+		if onCable, err = c.cableDrops(); err != nil {
+			return 0, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,6 +247,9 @@ func (c *Capture) Until(ctx context.Context, m Mark, ok func([]wire.Frame) bool)
 		// Sync itself takes some milliseconds, so this does not spin.
 	}
 }
+
+// PID is the process that captures.
+func (c *Capture) PID() int { return c.cmd.Process.Pid }
 
 // wait returns when the capture has ended, after its context has.
 func (c *Capture) wait() {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // Options of a laboratory. The zero value is the whole of it.
@@ -30,6 +32,8 @@ type Lab struct {
 	cancel  context.CancelFunc
 	capture *Capture
 	tasks   []*exec.Cmd
+	mu      sync.Mutex
+	watches []*Capture
 	close   sync.Once
 }
 
@@ -67,7 +71,7 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	// The capture listens before the client's first frame.
-	if l.capture, err = startCapture(l.ctx, l.Gateway, l.Client, o.Pcap); err != nil {
+	if l.capture, err = startCapture(l.ctx, l.Gateway, l.Client, wire.View{Interface: "lan0"}, o.Pcap); err != nil {
 		return nil, err
 	}
 	if err = l.configure(); err != nil {
@@ -105,6 +109,9 @@ func (l *Lab) Close() {
 		if l.capture != nil {
 			l.capture.wait()
 		}
+		for _, c := range l.watches {
+			c.wait()
+		}
 		for _, n := range []*Node{l.Client, l.Gateway, l.Internet, l.Server, l.Guest} {
 			if n != nil {
 				n.close()
@@ -114,6 +121,19 @@ func (l *Lab) Close() {
 			_ = os.RemoveAll(l.Dir)
 		}
 	})
+}
+
+// Task starts a registered role in a node that says "ready" on a line and ends
+// with its input. It ends with the laboratory.
+func (l *Lab) Task(node *Node, role, arg string) error {
+	cmd, err := startTask(node.role(l.ctx, 0, role, arg))
+	if err != nil {
+		return fmt.Errorf("start %q in %q: %w", role, node.Name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tasks = append(l.tasks, cmd)
+	return nil
 }
 
 // startTask starts a role and returns when it says that it is ready.

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,10 +30,11 @@ const WorkDir = "/run/lab"
 // that go test builds in is closed to all but its owner.
 const selfExe = WorkDir + "/.self"
 
-// Main runs the tests of m inside the namespaces and exits. It does not return.
+// Main runs the tests of m, a testing.M, inside the namespaces and exits. It
+// does not return.
 //
 //	func TestMain(m *testing.M) { lab.Main(m) }
-func Main(m *testing.M) {
+func Main(m interface{ Run() int }) {
 	os.Exit(Run(m.Run))
 }
 
@@ -45,9 +45,8 @@ func Main(m *testing.M) {
 //
 // 125 means that the namespaces could not be made; the reason is on stderr.
 func Run(f func() int) int {
-	if role := os.Getenv(envRole); role != "" {
-		os.Unsetenv(envRole)
-		return playRole(role)
+	if code, played := Play(); played {
+		return code
 	}
 	if err := requireInside(); err == nil {
 		return f()
@@ -84,7 +83,12 @@ func initialUserNamespace() bool {
 // initRole is the first process of the pid namespace: it reaps what its
 // children leave and takes everything with it when the program proper ends.
 func initRole() int {
-	if err := prepareSandbox(); err != nil {
+	// It mounts over /run and /etc: nowhere but in namespaces of its own.
+	err := requireInside()
+	if err == nil {
+		err = prepareSandbox()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		return 125
 	}

@@ -118,6 +118,12 @@ func (n *Node) role(ctx context.Context, uid int, role, arg string) *exec.Cmd {
 	return cmd
 }
 
+// Role prepares a copy of this program that plays a registered role in the node
+// as root.
+func (n *Node) Role(ctx context.Context, role, arg string) *exec.Cmd {
+	return n.role(ctx, 0, role, arg)
+}
+
 func roleEnv(role, arg string) []string {
 	// A program built with -race sleeps a second at its end unless told not to.
 	return append(os.Environ(), envRole+"="+role, envArg+"="+arg, "GORACE=atexit_sleep_ms=0")

@@ -11,6 +11,22 @@ import (
 	"github.com/vpnguard/vpnguard/lab/probe"
 )
 
+// registered are the roles of other packages.
+var registered = map[string]func(arg string) error{}
+
+// Register adds a role that [Node.Role] starts. Call it before [Run] or [Play].
+func Register(name string, role func(arg string) error) { registered[name] = role }
+
+// Play plays the role for which a copy of this program was started, if it was.
+func Play() (code int, played bool) {
+	role := os.Getenv(envRole)
+	if role == "" {
+		return 0, false
+	}
+	os.Unsetenv(envRole)
+	return playRole(role), true
+}
+
 // playRole is what a re-executed copy does instead of the program proper.
 func playRole(role string) int {
 	switch role {
@@ -43,7 +59,12 @@ func playRole(role string) int {
 	case "probe":
 		err = reply(os.Getenv(envArg), probe.Run)
 	default:
-		err = fmt.Errorf("unknown role %q", role)
+		other, ok := registered[role]
+		if !ok {
+			err = fmt.Errorf("unknown role %q", role)
+			break
+		}
+		err = other(os.Getenv(envArg))
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "lab: %s: %v\n", role, err)

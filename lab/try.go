@@ -56,8 +56,8 @@ func (l *Lab) Try(ctx context.Context, node *Node, uid int, o probe.Order) (Atte
 		return Attempt{}, err
 	}
 	var a Attempt
-	if err := node.ask(ctx, uid, "probe", o, &a.Receipt); err != nil {
-		return a, fmt.Errorf("run probe %q in %q: %w", o.Name, node.Name, err)
+	if a.Receipt, err = l.Probe(ctx, node, uid, o); err != nil {
+		return a, err
 	}
 	if err := l.capture.Sync(ctx); err != nil {
 		return a, err
@@ -65,6 +65,14 @@ func (l *Lab) Try(ctx context.Context, node *Node, uid int, o probe.Order) (Atte
 	a.Frames = l.capture.Since(mark)
 	a.Seen = a.Receipt.Evidence.Find(a.Frames)
 	return a, nil
+}
+
+// Probe runs a probe as uid in the node and looks at no wire.
+func (l *Lab) Probe(ctx context.Context, node *Node, uid int, o probe.Order) (r probe.Receipt, err error) {
+	if err := node.ask(ctx, uid, "probe", o, &r); err != nil {
+		return r, fmt.Errorf("run probe %q in %q: %w", o.Name, node.Name, err)
+	}
+	return r, nil
 }
 
 // controlWait is how long a control waits for what the kernel sends by itself

@@ -90,10 +90,14 @@ func Attacks() []Probe {
 }
 
 func (s *shot) attack(what string, kind uint16, packet []byte) {
+	s.attackMAC(what, site.MAC(s.TargetMAC), kind, packet)
+}
+
+func (s *shot) attackMAC(what string, to [6]byte, kind uint16, packet []byte) {
 	src, err := linkAddress(s.Dev)
 	if err != nil {
 		s.fail(what, err)
 		return
 	}
-	s.frame(what, 0, ethernet(site.MAC(s.TargetMAC), src, kind, packet))
+	s.frame(what, 0, ethernet(to, src, kind, packet))
 }

@@ -59,6 +59,10 @@ func frames() []Probe {
 		add("odd-type", "EtherType 0x88b5", func(s *shot, _ [6]byte) ([6]byte, uint16, []byte) {
 			return broadcast, 0x88b5, s.payload()
 		})
+		add("lldp", "the LLDP group", func(s *shot, _ [6]byte) ([6]byte, uint16, []byte) {
+			name := s.payload() // a system name (IEEE 802.1AB, type 5), then the end
+			return [6]byte{1, 0x80, 0xc2, 0, 0, 0x0e}, 0x88cc, append(append([]byte{10, byte(len(name))}, name...), 0, 0)
+		})
 		add("vlan", "8.8.8.8:7 in VLAN 7", func(s *shot, _ [6]byte) (dst [6]byte, kind uint16, packet []byte) {
 			s.fromDev(site.Public, func(from netip.Addr) {
 				to := netip.AddrPortFrom(site.Public, EchoPort)

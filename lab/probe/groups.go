@@ -2,7 +2,12 @@ package probe
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +48,26 @@ func (s *shot) join(group netip.Addr) {
 	}
 	s.receipt.Evidence.Needles = append(s.receipt.Evidence.Needles, group.AsSlice())
 	s.tried("join "+group.String(), err)
+	s.receipt.Witness = membership(group)
 	// The report is the kernel's, some milliseconds later. Leaving sends another.
 	time.Sleep(answerWait)
+}
+
+// membership is the kernel's line about a group.
+func membership(group netip.Addr) string {
+	file, want := "/proc/net/igmp6", hex.EncodeToString(group.AsSlice())
+	if group.Is4() {
+		// The address as a number of this machine's byte order.
+		file, want = "/proc/net/igmp", fmt.Sprintf("%08X", binary.NativeEndian.Uint32(group.AsSlice()))
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, want) {
+			return file + ": " + strings.TrimSpace(line)
+		}
+	}
+	return ""
 }

@@ -43,6 +43,8 @@ type Order struct {
 	// Target is whom gateway-side probes attack, at TargetMAC.
 	Target    netip.Addr
 	TargetMAC string
+	// Quote is the start of an IP packet that a forged error answers.
+	Quote []byte
 }
 
 // A Receipt says what a probe tried and how the kernel answered.
@@ -55,6 +57,9 @@ type Receipt struct {
 	// were all refused has shown that, too.
 	Sent     int
 	Evidence wire.Evidence
+	// Witness is the kernel's record that it will send something by itself, where
+	// that is what the probe asked for.
+	Witness string `json:",omitempty"`
 }
 
 // A Send is one attempt.
@@ -83,12 +88,12 @@ func NewNonce() string {
 
 // All returns the client-side probes.
 func All() []Probe {
-	return slices.Concat(plain(), names(), chosen(), groups(), raw(), frames())
+	return slices.Concat(plain(), names(), chosen(), groups(), raw(), frames(), habits())
 }
 
-// Find returns the probe called name, of both sides.
+// Find returns the probe called name, of all sides.
 func Find(name string) (Probe, error) {
-	for _, p := range append(All(), Attacks()...) {
+	for _, p := range slices.Concat(All(), Owners(), Attacks(), Forgeries()) {
 		if p.Name == name {
 			return p, nil
 		}

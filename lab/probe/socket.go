@@ -21,6 +21,7 @@ type how struct {
 	source    netip.Addr // bind
 	mapped    bool       // IPv4 by an IPv6 socket
 	broadcast bool
+	mark      uint32 // SO_MARK
 	options   []byte // IP_OPTIONS
 	protocol  int
 }
@@ -57,6 +58,11 @@ func (h how) apply(fd int, to netip.Addr) error {
 	if h.broadcast {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 			return fmt.Errorf("SO_BROADCAST: %w", err)
+		}
+	}
+	if h.mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(h.mark)); err != nil {
+			return fmt.Errorf("SO_MARK: %w", err)
 		}
 	}
 	if h.device != "" {

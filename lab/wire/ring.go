@@ -10,19 +10,18 @@ import (
 )
 
 // The ring is memory shared with the kernel, so that its size does not depend
-// on net.core.rmem_max, which a user namespace cannot raise. 32 MiB hold about
-// 200,000 small frames while the reader waits for a processor.
+// on net.core.rmem_max, which a user namespace cannot raise.
 const (
-	blockSize  = 256 << 10 // more than the largest segmentation-offloaded frame
-	blockCount = 128
-	retireMS   = 2 // how long a frame may wait in a block that is not full
+	blockSize = 256 << 10 // more than the largest segmentation-offloaded frame
+	retireMS  = 2         // how long a frame may wait in a block that is not full
 )
 
 // ring is an AF_PACKET socket with a TPACKET_V3 receive ring.
 type ring struct {
-	fd    int
-	mem   []byte
-	block int
+	fd     int
+	mem    []byte
+	block  int
+	blocks int
 	// dropped counts frames that found the ring full, since it was opened.
 	dropped uint64
 }
@@ -35,23 +34,24 @@ type captured struct {
 	data    []byte
 }
 
-// openRing takes what arrives on the interfaces, nothing that they send.
-func openRing(promiscuous int, others ...int) (*ring, error) {
+// openRing takes what passes the cable in one direction, and what arrives on
+// the canaries' interface.
+func openRing(cable int, d Direction, canaries, blocks int) (*ring, error) {
 	// Protocol 0 receives nothing until the filter is in place.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	r := &ring{fd: fd}
-	if err := r.setUp(promiscuous, others); err != nil {
+	r := &ring{fd: fd, blocks: blocks}
+	if err := r.setUp(cable, d, canaries); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *ring) setUp(promiscuous int, others []int) error {
-	filter := incomingOn(append(others, promiscuous))
+func (r *ring) setUp(cable int, d Direction, canaries int) error {
+	filter := passing(cable, d, canaries)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
 		return fmt.Errorf("attach the capture's filter: %w", err)
@@ -60,20 +60,20 @@ func (r *ring) setUp(promiscuous int, others []int) error {
 		return fmt.Errorf("choose TPACKET_V3: %w", err)
 	}
 	req := unix.TpacketReq3{
-		Block_size: blockSize, Block_nr: blockCount,
-		Frame_size: 2048, Frame_nr: blockSize / 2048 * blockCount, Retire_blk_tov: retireMS,
+		Block_size: blockSize, Block_nr: uint32(r.blocks),
+		Frame_size: 2048, Frame_nr: uint32(blockSize / 2048 * r.blocks), Retire_blk_tov: retireMS,
 	}
 	if err := unix.SetsockoptTpacketReq3(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
 		return fmt.Errorf("set up the capture's ring: %w", err)
 	}
 	var err error
-	r.mem, err = unix.Mmap(r.fd, 0, blockSize*blockCount, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	r.mem, err = unix.Mmap(r.fd, 0, blockSize*r.blocks, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map the capture's ring: %w", err)
 	}
-	member := unix.PacketMreq{Ifindex: int32(promiscuous), Type: unix.PACKET_MR_PROMISC}
+	member := unix.PacketMreq{Ifindex: int32(cable), Type: unix.PACKET_MR_PROMISC}
 	if err := unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
-		return fmt.Errorf("set interface %d promiscuous: %w", promiscuous, err)
+		return fmt.Errorf("set interface %d promiscuous: %w", cable, err)
 	}
 	if err := unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)}); err != nil {
 		return fmt.Errorf("bind the capture: %w", err)
@@ -81,19 +81,27 @@ func (r *ring) setUp(promiscuous int, others []int) error {
 	return nil
 }
 
-// incomingOn is a classic BPF program: not outgoing, and on one of ifindexes.
-func incomingOn(ifindexes []int) []unix.SockFilter {
+// passing is a classic BPF program: on the canaries' interface, or on the cable
+// in that direction.
+func passing(cable int, d Direction, canaries int) []unix.SockFilter {
 	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	n := len(ifindexes)
-	prog := []unix.SockFilter{
-		{Code: load, K: skfADOff + 4}, // SKF_AD_PKTTYPE
-		{Code: equal, K: unix.PACKET_OUTGOING, Jt: uint8(n + 1)},
+	outgoing, incoming := uint32(0), uint32(0xffffffff) // what is taken of each, in bytes
+	if d == Sent {
+		outgoing, incoming = incoming, outgoing
+	}
+	return []unix.SockFilter{
 		{Code: load, K: skfADOff + 8}, // SKF_AD_IFINDEX
+		{Code: equal, K: uint32(canaries), Jt: 1},
+		{Code: equal, K: uint32(cable), Jt: 3, Jf: 2},
+		{Code: load, K: skfADOff + 4}, // SKF_AD_PKTTYPE
+		{Code: equal, K: unix.PACKET_OUTGOING, Jf: 4},
+		{Code: ret, K: 0},
+		{Code: load, K: skfADOff + 4},
+		{Code: equal, K: unix.PACKET_OUTGOING, Jf: 2},
+		{Code: ret, K: outgoing},
+		{Code: ret, K: 0xffffffff},
+		{Code: ret, K: incoming},
 	}
-	for i, index := range ifindexes {
-		prog = append(prog, unix.SockFilter{Code: equal, K: uint32(index), Jt: uint8(n - i)})
-	}
-	return append(prog, unix.SockFilter{Code: ret, K: 0}, unix.SockFilter{Code: ret, K: 0xffffffff})
 }
 
 // skfADOff is SKF_AD_OFF, -0x1000, where the kernel keeps a packet's metadata.
@@ -131,7 +139,7 @@ func (r *ring) next(timeout int, f func(captured) error) error {
 		offset += h.Next_offset
 	}
 	storeStatus(&head.Block_status, unix.TP_STATUS_KERNEL)
-	r.block = (r.block + 1) % blockCount
+	r.block = (r.block + 1) % r.blocks
 	return nil
 }
 

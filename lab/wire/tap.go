@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -14,29 +15,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tap captures what arrives on the interface name and writes it to out as
-// records for [Read], until requests ends.
+// Direction is which frames of an interface a capture takes.
+type Direction string
+
+// The directions.
+const (
+	Received Direction = ""
+	Sent     Direction = "sent"
+)
+
+// A View says what is captured.
+type View struct {
+	Interface string
+	Direction Direction
+	// Blocks of 256 KiB are the ring. 0 stands for 128, which hold about 200,000
+	// small frames while the reader waits for a processor.
+	Blocks int
+}
+
+// Tap captures what the view says and writes it to out as records for [Read],
+// until requests ends.
 //
 // Each number of four bytes, big endian, read from requests asks for a proof that everything that left
 // the cable before is in out: a canary frame is sent through a veth pair of
 // the tap's own from each processor, and when all have come back a record that
 // carries the number is written. Frames and canaries pass the same queues, one for each
 // processor, and the same socket, so a canary cannot overtake a frame.
-func Tap(name string, requests io.Reader, out io.Writer) error {
+func Tap(v View, requests io.Reader, out io.Writer) error {
+	if v.Blocks == 0 {
+		v.Blocks = 128
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open a netlink socket: %w", err)
 	}
 	defer h.Close()
-	cable, err := h.LinkByName(name)
+	cable, err := h.LinkByName(v.Interface)
 	if err != nil {
-		return fmt.Errorf("find %q: %w", name, err)
+		return fmt.Errorf("find %q: %w", v.Interface, err)
 	}
 	c, err := newCanaries(h)
 	if err != nil {
 		return err
 	}
-	r, err := openRing(cable.Attrs().Index, c.arrivesOn)
+	r, err := openRing(cable.Attrs().Index, v.Direction, c.arrivesOn, v.Blocks)
 	if err != nil {
 		return err
 	}
@@ -108,12 +130,14 @@ const addrGenNone = 1
 
 func newCanaries(h *netlink.Handle) (*canaries, error) {
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
-	veth.Name, veth.PeerName = "canary0", "canary1"
+	// Several taps may run in one namespace.
+	own := fmt.Sprintf("%x", os.Getpid())
+	veth.Name, veth.PeerName = "cana"+own, "canb"+own
 	if err := h.LinkAdd(veth); err != nil {
 		return nil, fmt.Errorf("add the canaries' veth pair: %w", err)
 	}
 	var index [2]int
-	for i, name := range []string{"canary0", "canary1"} {
+	for i, name := range []string{veth.Name, veth.PeerName} {
 		link, err := h.LinkByName(name)
 		if err != nil {
 			return nil, fmt.Errorf("find %q: %w", name, err)
