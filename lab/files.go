@@ -41,7 +41,7 @@ func prepareSandbox() error {
 		return fmt.Errorf("open the work directory to every uid: %w", err)
 	}
 	if err := copySelf(); err != nil {
-		return fmt.Errorf("copy this program to %q: %w", selfExe, err)
+		return fmt.Errorf("copy this program to %q: %w", SelfExe, err)
 	}
 	if err := privateDir("/var/lib"); err != nil {
 		return err
@@ -60,7 +60,7 @@ func copySelf() error {
 		return err
 	}
 	defer from.Close()
-	to, err := os.OpenFile(selfExe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	to, err := os.OpenFile(SelfExe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if err != nil {
 		return err
 	}

@@ -26,9 +26,9 @@ const (
 // vanishes with the program, and TMPDIR points to it.
 const WorkDir = "/run/lab"
 
-// selfExe is this program at a path that every uid can execute: the directory
+// SelfExe is this program at a path that every uid can execute: the directory
 // that go test builds in is closed to all but its owner.
-const selfExe = WorkDir + "/.self"
+const SelfExe = WorkDir + "/.self"
 
 // Main runs the tests of m, a testing.M, inside the namespaces and exits. It
 // does not return.

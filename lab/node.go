@@ -25,7 +25,7 @@ type Node struct {
 }
 
 func startNode(name string) (*Node, error) {
-	cmd := exec.Command(selfExe)
+	cmd := exec.Command(SelfExe)
 	cmd.Env = roleEnv("node", name)
 	cmd.Stderr = os.Stderr
 	// No Pdeathsig: it follows the starting thread, which may end before the
@@ -113,7 +113,7 @@ func (n *Node) Script(ctx context.Context, script string) error {
 
 // role prepares a copy of this program that plays role in the node.
 func (n *Node) role(ctx context.Context, uid int, role, arg string) *exec.Cmd {
-	cmd := n.CommandAs(ctx, uid, selfExe)
+	cmd := n.CommandAs(ctx, uid, SelfExe)
 	cmd.Env = roleEnv(role, arg)
 	return cmd
 }

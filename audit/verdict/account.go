@@ -98,12 +98,13 @@ func findings(c *evidence.Case, run *evidence.Run, capture evidence.Capture, all
 			i = len(found)
 			found = append(found, Finding{
 				Fingerprint: fingerprint(c, capture.Vantage, flow, s.stimulus), Flow: flow, Vantage: capture.Vantage, Repetition: run.Repetition,
-				Stimulus: s.stimulus, First: s.frame.Time, Verdict: harm(c, s),
+				Stimulus: s.stimulus, First: s.frame.Time.UTC(), Verdict: harm(c, s),
 			})
 		}
 		f := &found[i]
 		f.Count++
-		f.Last = s.frame.Time
+		f.Numbers = append(f.Numbers, s.number)
+		f.Last = s.frame.Time.UTC()
 		if len(f.Frames) < maxFrames {
 			f.Frames = append(f.Frames, shown(s))
 		}

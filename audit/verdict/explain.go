@@ -160,5 +160,10 @@ func shown(s seen) Frame {
 	if len(data) > shownBytes {
 		data = data[:shownBytes]
 	}
-	return Frame{Number: s.number, At: s.frame.Time, Length: s.frame.Len, Text: wire.Describe(s.frame), Data: data}
+	return Frame{Number: s.number, At: s.frame.Time.UTC(), Length: s.frame.Len, Text: wire.Describe(utc(s.frame)), Data: data}
+}
+
+func utc(f wire.Frame) wire.Frame {
+	f.Time = f.Time.UTC()
+	return f
 }

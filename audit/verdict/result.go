@@ -57,8 +57,11 @@ type Finding struct {
 	First       time.Time `json:"first"`
 	Last        time.Time `json:"last"`
 	Frames      []Frame   `json:"frames,omitempty"` // the first of them
-	Verdict     Verdict   `json:"verdict"`
-	Waived      bool      `json:"waived,omitempty"`
+	// Numbers are the places of its frames in the capture of the first
+	// repetition that saw it, from 1.
+	Numbers []int   `json:"numbers,omitempty"`
+	Verdict Verdict `json:"verdict"`
+	Waived  bool    `json:"waived,omitempty"`
 }
 
 // A Frame is one frame of a finding.

@@ -9,9 +9,20 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/audit/scenario"
+	"github.com/vpnguard/vpnguard/lab"
 )
 
 func main() {
+	scenario.Roles()
+	// Copies of this program that play a part in an audit's laboratory have no
+	// arguments, or the audit's own: nothing in a hook's environment makes it one.
+	if len(os.Args) == 1 || os.Args[1] == "audit" {
+		if code, played := lab.Play(); played {
+			os.Exit(code)
+		}
+	}
 	// A hook may run under TasksMax=10, which counts threads (Debian's
 	// openvpn@.service) and its client. The work is a chain of system calls: one
 	// suffices there, two elsewhere.

@@ -39,6 +39,7 @@ type commands struct {
 	Hooks   hooksCommand   `cmd:"" help:"Wire a VPN client to vpnguard."`
 	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
 	Tunnel  tunnelCommand  `cmd:"" help:"The own tunnel: WireGuard, and its keys."`
+	Audit   auditCommand   `cmd:"" help:"Prove in a laboratory what leaks, and what does not."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -28,14 +28,18 @@ type Process struct {
 // Start starts a program in a node. Its log is NAME.log in the laboratory's
 // directory.
 func Start(ctx context.Context, l *lab.Lab, node *lab.Node, name, program string, args ...string) (*Process, error) {
-	p := &Process{LogFile: filepath.Join(l.Dir, name+".log"), name: name, done: make(chan struct{})}
+	return StartCommand(l, name, node.Command(ctx, program, args...))
+}
+
+// StartCommand is [Start] for a command that was prepared already.
+func StartCommand(l *lab.Lab, name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{LogFile: filepath.Join(l.Dir, name+".log"), name: name, cmd: cmd, done: make(chan struct{})}
 	// Appended to, so that a restart in a test keeps the story.
 	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %q: %w", name, err)
 	}
 	defer log.Close()
-	p.cmd = node.Command(ctx, program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %q: %w", name, err)
