@@ -23,7 +23,8 @@ const Schema = "vpnguard-audit-bundle/1"
 // The files of a bundle beside the captures.
 const (
 	manifestName = "manifest.json"
-	evidenceName = "evidence.json"
+	// EvidenceName is all that the verdicts are computed from, but for the frames.
+	EvidenceName = "evidence.json"
 	// PolicyName and BaselineName are the user's own files as they were read;
 	// they may be missing.
 	PolicyName   = "policy.toml"
@@ -84,13 +85,14 @@ func New(a evidence.Audit) (Files, error) {
 		}
 	}
 	var err error
-	f[evidenceName], err = encode(a)
+	f[EvidenceName], err = encode(a)
 	return f, err
 }
 
 // FindingName is the file of a result's finding, from 0.
 func FindingName(r verdict.Result, finding int) string {
-	return fmt.Sprintf("findings/%s-%d.pcapng", plain(r.Name()), finding+1)
+	print := r.Findings[finding].Fingerprint // no two findings have the same
+	return fmt.Sprintf("findings/%s-%s.pcapng", plain(r.Name()), print[:min(12, len(print))])
 }
 
 // AddFindings adds the frames of each finding alone, with its sentence beside.
@@ -211,12 +213,12 @@ func (f Files) check(got []byte) error {
 // Audit reads the evidence, frames included.
 func (f Files) Audit() (evidence.Audit, error) {
 	var a evidence.Audit
-	d := json.NewDecoder(bytes.NewReader(f[evidenceName]))
+	d := json.NewDecoder(bytes.NewReader(f[EvidenceName]))
 	if err := d.Decode(&a); err != nil {
-		return a, fmt.Errorf("read %q: %w", evidenceName, err)
+		return a, fmt.Errorf("read %q: %w", EvidenceName, err)
 	}
 	if a.Schema != evidence.Schema {
-		return a, fmt.Errorf("read %q: its schema is %q, not %q", evidenceName, a.Schema, evidence.Schema)
+		return a, fmt.Errorf("read %q: its schema is %q, not %q", EvidenceName, a.Schema, evidence.Schema)
 	}
 	for i := range a.Cases {
 		for j := range a.Cases[i].Runs {

@@ -110,25 +110,21 @@ func TestOneChangedByteMakesABundleWorthless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(t.TempDir(), "b.tar")
+	if _, err := parse(raw); err != nil {
+		t.Fatal(err)
+	}
 	for i := 0; i < len(raw); i++ {
-		if i > 1024 && i%101 != 0 && raw[i] == 0 {
-			continue // padding is tried here and there
+		if i > 1024 && (i%101 != 0 && raw[i] == 0 || i%3 != 0) {
+			continue // padding, and long files, are tried here and there
 		}
 		altered := bytes.Clone(raw)
 		altered[i] ^= 1 << (i % 8)
-		if err := os.WriteFile(name, altered, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Read(name); !errors.Is(err, ErrAltered) && !(err != nil && strings.Contains(err.Error(), "no \"manifest.json\"")) {
+		if _, err := parse(altered); !errors.Is(err, ErrAltered) {
 			t.Fatalf("byte %d of the archive: %v", i, err)
 		}
 	}
-	for _, altered := range [][]byte{append(bytes.Clone(raw), 0), raw[:len(raw)-1], append(bytes.Clone(raw), make([]byte, 512)...)} {
-		if err := os.WriteFile(name, altered, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Read(name); !errors.Is(err, ErrAltered) {
+	for _, altered := range [][]byte{append(bytes.Clone(raw), 0), raw[:len(raw)-1], append(bytes.Clone(raw), make([]byte, 512)...), nil} {
+		if _, err := parse(altered); !errors.Is(err, ErrAltered) {
 			t.Errorf("%d bytes of %d: %v", len(altered), len(raw), err)
 		}
 	}
@@ -149,9 +145,7 @@ func TestOneChangedByteOfADirectoryIsRefused(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		m := read[manifestName]
-		delete(read, manifestName)
-		return read.check(m)
+		return read.open()
 	}
 	if err := verify(all); err != nil {
 		t.Fatal(err)
@@ -229,7 +223,7 @@ func TestEvidenceThatContradictsItsFramesIsRefused(t *testing.T) {
 		f, a, _ := build(t)
 		do(f, &a)
 		var err error
-		if f[evidenceName], err = encode(a); err != nil {
+		if f[EvidenceName], err = encode(a); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := f.Audit(); err == nil {
@@ -275,9 +269,9 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(files[evidenceName], files["runs/001-arp-destination-leak-8.8.8.8-----0-control.pcapng"])
+	f.Add(files[EvidenceName], files["runs/001-arp-destination-leak-8.8.8.8-----0-control.pcapng"])
 	f.Fuzz(func(t *testing.T, text, frames []byte) {
-		other := Files{evidenceName: text}
+		other := Files{EvidenceName: text}
 		for name := range files {
 			if strings.HasSuffix(name, ".pcapng") {
 				other[name] = frames

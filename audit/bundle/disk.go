@@ -129,36 +129,46 @@ func read(name string) (Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f Files
-	var raw []byte
 	if info.IsDir() {
-		f, err = readDir(os.DirFS(name))
-	} else {
-		if info.Size() > maxBytes {
-			return nil, fmt.Errorf("it is larger than %d bytes", int64(maxBytes))
+		f, err := readDir(os.DirFS(name))
+		if err != nil {
+			return nil, err
 		}
-		if raw, err = os.ReadFile(name); err == nil {
-			f, err = readTar(raw)
-		}
+		return f, f.open()
 	}
+	if info.Size() > maxBytes {
+		return nil, fmt.Errorf("it is larger than %d bytes", int64(maxBytes))
+	}
+	raw, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	m, ok := f[manifestName]
-	if !ok {
-		return nil, fmt.Errorf("it has no %q", manifestName)
-	}
-	delete(f, manifestName)
-	if err := f.check(m); err != nil {
+	return parse(raw)
+}
+
+// parse reads an archive, of which headers and padding count, too.
+func parse(raw []byte) (Files, error) {
+	f, err := readTar(raw)
+	if err != nil {
 		return nil, err
 	}
-	if raw != nil {
-		// Headers and padding count, too.
-		if again, err := f.tar(); err != nil || !bytes.Equal(again, raw) {
-			return nil, fmt.Errorf("its archive is not as it was written: %w", ErrAltered)
-		}
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	if again, err := f.tar(); err != nil || !bytes.Equal(again, raw) {
+		return nil, fmt.Errorf("its archive is not as it was written: %w", ErrAltered)
 	}
 	return f, nil
+}
+
+// open takes the manifest out and checks it.
+func (f Files) open() error {
+	m, ok := f[manifestName]
+	if !ok {
+		return fmt.Errorf("it has no %q: %w", manifestName, ErrAltered)
+	}
+	delete(f, manifestName)
+	return f.check(m)
 }
 
 func readDir(dir fs.FS) (Files, error) {

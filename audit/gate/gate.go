@@ -34,8 +34,6 @@ type Gate struct {
 	Policy policy.Policy
 	// Comparison is with a baseline; nil without one.
 	Comparison *Comparison
-	// Ratchet lets findings of the baseline pass, and fails what got worse.
-	Ratchet bool
 }
 
 // Judge decides. What was found outweighs what is not known.
@@ -63,7 +61,7 @@ func (g Gate) found(a evidence.Audit, results []verdict.Result, o *Outcome) (rea
 		case !fails:
 		case !g.Policy.Counts(severity):
 			o.Notes = append(o.Notes, fmt.Sprintf("%s: %s, of severity %s, is below the threshold", r.Name(), r.Verdict, severity))
-		case g.Ratchet && g.known(r):
+		case g.Policy.Ratchet && g.known(r):
 			o.Notes = append(o.Notes, fmt.Sprintf("%s: %s was there before", r.Name(), r.Verdict))
 		default:
 			reasons = append(reasons, fmt.Sprintf("%s: %s", r.Name(), r.Verdict))
@@ -115,7 +113,7 @@ func (g Gate) unknown(a evidence.Audit, results []verdict.Result) (reasons []str
 	case float64(fired) < least*float64(controls):
 		reasons = append(reasons, fmt.Sprintf("only %d of %d controls showed their leak with the guard off", fired, controls))
 	}
-	if g.Ratchet && g.Comparison != nil {
+	if g.Policy.Ratchet && g.Comparison != nil {
 		for _, name := range g.Comparison.Lost {
 			reasons = append(reasons, fmt.Sprintf("%s: was tested before and is not now", name))
 		}

@@ -87,7 +87,7 @@ func TestTheRatchetOnlyLetsThingsImprove(t *testing.T) {
 		{"no longer there", []verdict.Result{result("a", verdict.Leak, "1", "2")}, Inconclusive},
 		{"newly tested", []verdict.Result{result("a", verdict.Pass), result("b", verdict.Pass), result("c", verdict.Pass)}, Clean},
 	} {
-		g := Gate{Comparison: b.Compare(c.results), Ratchet: true}
+		g := Gate{Comparison: b.Compare(c.results), Policy: policy.Policy{Ratchet: true}}
 		if o := g.Judge(audit, c.results); o.Status != c.want {
 			t.Errorf("%s: %+v, want %s", c.name, o, c.want)
 		}

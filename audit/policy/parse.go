@@ -20,6 +20,7 @@ type file struct {
 	Threshold   string   `toml:"threshold"`
 	MinControls *float64 `toml:"min_controls"`
 	OraclesFail bool     `toml:"oracles_fail"`
+	Ratchet     bool     `toml:"ratchet"`
 	Flows       []struct {
 		Name   string `toml:"name"`
 		Reason string `toml:"reason"`
@@ -73,7 +74,7 @@ func Parse(name string, data []byte) (Policy, error) {
 }
 
 func (f file) policy() (Policy, error) {
-	p := Policy{Profile: f.Profile, Required: f.Required, OraclesFail: f.OraclesFail}
+	p := Policy{Profile: f.Profile, Required: f.Required, OraclesFail: f.OraclesFail, Ratchet: f.Ratchet}
 	var err error
 	if p.Threshold, err = severity(f.Threshold); err != nil {
 		return Policy{}, err

@@ -27,9 +27,11 @@ type Policy struct {
 	MinControls float64
 	// OraclesFail makes blocked-oracle-remains fail.
 	OraclesFail bool
-	Flows       []Flow
-	Windows     []Window
-	Waivers     []Waiver
+	// Ratchet lets the findings of a baseline pass, and fails what got worse.
+	Ratchet bool
+	Flows   []Flow
+	Windows []Window
+	Waivers []Waiver
 }
 
 // A Flow may be on the wire.

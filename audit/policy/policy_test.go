@@ -18,6 +18,7 @@ required = ["dhcp-opt121", "client-crash"]
 threshold = "medium"
 min_controls = 0.9
 oracles_fail = true
+ratchet = true
 
 [[flow]]
 name = "printer"
@@ -46,7 +47,7 @@ func TestParseReadsAWholePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Policy{
-		Profile: "a hostile LAN", Required: []string{"dhcp-opt121", "client-crash"}, Threshold: evidence.Medium, MinControls: 0.9, OraclesFail: true,
+		Profile: "a hostile LAN", Required: []string{"dhcp-opt121", "client-crash"}, Threshold: evidence.Medium, MinControls: 0.9, OraclesFail: true, Ratchet: true,
 		Flows:   []Flow{{Name: "printer", Reason: "people print", To: netip.MustParsePrefix("192.168.1.9/32"), Proto: 6, Port: 631}},
 		Windows: []Window{{ID: "reconnect-window", Variant: "sigusr1", Reason: "the client has no persist-tun", Frames: 3}},
 		Waivers: []Waiver{{ID: "l2-chatter", Reason: "the switch wants LLDP", Owner: "net team", Expires: time.Date(2030, 2, 1, 0, 0, 0, 0, time.UTC), Evidence: "abc"}},

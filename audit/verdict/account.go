@@ -23,7 +23,7 @@ type looked struct {
 }
 
 func account(c *evidence.Case, run *evidence.Run, p policy.Policy) looked {
-	l := looked{Account: Account{Repetition: run.Repetition, Phase: run.Phase, File: run.File}, shown: map[string]int{}}
+	l := looked{Account: Account{Repetition: run.Repetition, Phase: run.Phase, Started: run.Started, Ended: run.Ended, File: run.File}, shown: map[string]int{}}
 	l.Timeline = timeline(run)
 	window, windowReason := p.Window(c.ID, c.Variant)
 	within := l.Timeline != nil && l.Timeline.Leaked > 0 && l.Timeline.Leaked <= window

@@ -36,7 +36,22 @@ func Judge(a evidence.Audit, p policy.Policy) []Result {
 	for _, c := range foreign { // negative controls, above all
 		all = append(all, Case(c, p, a.Scope.Repeat, a.Finished))
 	}
+	doubt(all)
 	return all
+}
+
+// doubt makes passes of one name inconclusive: which of them is it?
+func doubt(all []Result) {
+	count := map[string]int{}
+	for _, r := range all {
+		count[r.Name()]++
+	}
+	for i := range all {
+		if r := &all[i]; count[r.Name()] > 1 && !r.Verdict.Finding() {
+			r.Verdict = Inconclusive
+			r.Reasons = append([]string{fmt.Sprintf("%d cases have this name", count[r.Name()])}, r.Reasons...)
+		}
+	}
 }
 
 func untested(k evidence.Class, interrupted string) Result {
@@ -145,7 +160,7 @@ func (r *Result) repetition(c *evidence.Case, p policy.Policy, rep pair) {
 		if proof.What == ProofControl {
 			r.Fired = r.Fired && proof.Holds
 		}
-		if !proof.Holds {
+		if !proof.Holds && !(proof.What == ProofExplains && len(g.doubts) == 0 && slices.ContainsFunc(g.findings, Finding.hasFrames)) {
 			r.miss(rep.number, "%s: %s", proof.What, strings.Join(proof.Why, "; "))
 		}
 	}

@@ -236,6 +236,13 @@ func TestEveryClassOfTheCatalogueHasAResult(t *testing.T) {
 	}
 }
 
+func TestTwoCasesOfOneNameDoNotPass(t *testing.T) {
+	a := evidence.Audit{Scope: evidence.Scope{Repeat: 1}, Finished: at(1000), Catalogue: []evidence.Class{{ID: "bind-to-device"}}, Cases: []evidence.Case{passing(), passing()}}
+	for _, r := range verdict.Judge(a, policy.Policy{}) {
+		wantVerdict(t, r, verdict.Inconclusive)
+	}
+}
+
 func streamed(wireAt []int) evidence.Case {
 	c := evidence.Case{ID: "client-crash", Title: "kills the client", Runs: []evidence.Run{control(), guarded()}}
 	for i := range c.Runs {

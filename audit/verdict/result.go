@@ -64,6 +64,9 @@ type Finding struct {
 	Waived  bool    `json:"waived,omitempty"`
 }
 
+// hasFrames is false of an oracle.
+func (f Finding) hasFrames() bool { return len(f.Numbers) > 0 }
+
 // A Frame is one frame of a finding.
 type Frame struct {
 	// Number is its place among the capture's frames, from 1.
@@ -78,6 +81,8 @@ type Frame struct {
 type Account struct {
 	Repetition int              `json:"repetition"`
 	Phase      evidence.Phase   `json:"phase"`
+	Started    time.Time        `json:"started"`
+	Ended      time.Time        `json:"ended"`
 	File       string           `json:"file,omitempty"`
 	Proofs     []Proof          `json:"proofs"`
 	Captures   []CaptureAccount `json:"captures"`
