@@ -21,8 +21,11 @@ type Capture struct {
 	Canaries []Canary `json:"canaries,omitempty"`
 	Drops    uint64   `json:"drops"` // frames that the kernel lost, or the cable
 	// Count is how many frames were recorded, to be compared with what a bundle holds.
-	Count  int          `json:"count"`
-	Frames []wire.Frame `json:"-"`
+	Count int `json:"count"`
+	// Tallies count frames that an entry explained while the capture ran and
+	// that were not kept: on a host in use they are the user's own traffic.
+	Tallies []Tally      `json:"tallies,omitempty"`
+	Frames  []wire.Frame `json:"-"`
 	// Error says why the capture ended early.
 	Error string `json:"error,omitempty"`
 }
@@ -37,7 +40,16 @@ const (
 	Inside   Role = "tunnel"   // decrypted: in the tunnel, or behind its server
 	Source   Role = "source"   // where a stimulus enters the host: a guest's cable, a device before the guard
 	Attacker Role = "attacker" // what the attacker sent
+	// Host is the audited host's own end of a link. It decides what it saw and
+	// proves no silence: a packet socket can pass it by.
+	Host Role = "host"
 )
+
+// A Tally is how many frames an entry of the declared policy explained.
+type Tally struct {
+	Entry  string `json:"entry"`
+	Frames uint64 `json:"frames"`
+}
 
 // Deciding reports whether the capture's silence is a claim.
 func (c Capture) Deciding() bool { return c.Decides || c.Role == Wire }

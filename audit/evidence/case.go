@@ -24,6 +24,22 @@ type Case struct {
 	// so that a finding is the auditor's own fault. It has no control runs.
 	Innocent bool  `json:"innocent,omitempty"`
 	Runs     []Run `json:"runs,omitempty"`
+	// Passive marks frames that were seen by watching, with no probe: it has no
+	// control runs, and no silence of it proves anything.
+	Passive bool `json:"passive,omitempty"`
+	// Review is what was read on a running machine. Only a case without runs
+	// has it.
+	Review []Remark `json:"review,omitempty"`
+}
+
+// A Remark is one thing that was read on a machine.
+type Remark struct {
+	// Subject tells remarks of a case apart, and is the same in the next audit.
+	Subject string `json:"subject"`
+	What    string `json:"what"`         // in a sentence
+	Do      string `json:"do,omitempty"` // what closes it
+	// Open says that it is a finding as things are, and not a mere note.
+	Open bool `json:"open"`
 }
 
 // Harm is what a finding of a case amounts to. The zero value is a leak.

@@ -33,7 +33,7 @@ func account(c *evidence.Case, run *evidence.Run, p policy.Policy) looked {
 			continue
 		}
 		var extra []evidence.Entry
-		if capture.Role == evidence.Wire {
+		if capture.Role == evidence.Wire || capture.Role == evidence.Host {
 			extra = p.Entries()
 		}
 		all := explain(capture, run.Stimuli, extra)
@@ -69,6 +69,10 @@ func (l *looked) count(c evidence.Capture, all []seen) CaptureAccount {
 		} else {
 			a.Unknown++
 		}
+	}
+	for _, t := range c.Tallies {
+		a.Frames += int(t.Frames)
+		a.Explained[t.Entry] += int(t.Frames)
 	}
 	return a
 }

@@ -75,7 +75,7 @@ func untested(k evidence.Class, interrupted string) Result {
 // all; everything else is inconclusive.
 func Case(c *evidence.Case, p policy.Policy, repeat int, at time.Time) Result {
 	r := Result{ID: c.ID, Variant: c.Variant, Title: c.Title, Case: c}
-	if done := r.withoutRuns(c); done {
+	if done := r.withoutRuns(c, p, at); done {
 		return r
 	}
 	r.Fired = true
@@ -88,8 +88,10 @@ func Case(c *evidence.Case, p policy.Policy, repeat int, at time.Time) Result {
 }
 
 // withoutRuns settles what was never run.
-func (r *Result) withoutRuns(c *evidence.Case) bool {
+func (r *Result) withoutRuns(c *evidence.Case, p policy.Policy, at time.Time) bool {
 	switch {
+	case len(c.Review) > 0:
+		r.review(c, p, at)
 	case c.NotApplicable != "" && c.NotTested == "" && len(c.Runs) == 0:
 		r.Verdict, r.Reasons = NotApplicable, []string{c.NotApplicable}
 	case c.NotTested != "" && c.NotApplicable == "" && len(c.Runs) == 0:
@@ -144,7 +146,7 @@ func (r *Result) repetition(c *evidence.Case, p policy.Policy, rep pair) {
 	if rep.control != nil {
 		a := account(c, rep.control, p)
 		r.Runs = append(r.Runs, a.Account)
-	} else if !c.Innocent {
+	} else if !c.Innocent && !c.Passive {
 		r.Fired = false
 		r.miss(rep.number, "no control was run with the guard off")
 	}

@@ -14,13 +14,17 @@ import (
 func captures(run *evidence.Run) Proof {
 	var p proof
 	first, last := span(run)
-	wires := 0
+	wires, own := 0, 0
 	for _, c := range run.Captures {
 		if !c.Deciding() {
 			continue
 		}
-		if c.Role == evidence.Wire {
+		switch c.Role {
+		case evidence.Wire:
 			wires++
+		case evidence.Host:
+			own++
+		case evidence.Internet, evidence.Inside, evidence.Source, evidence.Attacker:
 		}
 		if why := dead(c, first, last); len(why) > 0 {
 			p.lacks("%s: %s", c.Vantage, strings.Join(why, ", "))
@@ -28,7 +32,10 @@ func captures(run *evidence.Run) Proof {
 			p.holds("%s: all canaries seen before, between and after, no frame lost or cut", c.Vantage)
 		}
 	}
-	if wires == 0 {
+	switch {
+	case wires < own:
+		p.lacks("not disproved: %d of %d links were watched by the host itself alone, which does not see all that leaves", own-wires, own)
+	case wires == 0:
 		p.lacks("no wire was watched")
 	}
 	return p.as(ProofCapture)
