@@ -44,6 +44,8 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"guard/x.go", use(module+"state", ""), ""},
 
 		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
+		{"netns/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
+		{"netns/x.go", use(module+"nft", ""), ""},
 
 		{"guard/x.go", use("github.com/alecthomas/kong", ""), "only cmd knows kong"},
 		{"cmd/vpnguard/x.go", use("github.com/alecthomas/kong", ""), ""},

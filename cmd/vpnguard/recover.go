@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/vpnguard/vpnguard/guard"
 )
@@ -10,5 +11,8 @@ type recoverCommand struct{}
 
 // Run puts right what a crash left.
 func (recoverCommand) Run(ctx context.Context, w *world) error {
-	return w.change(func(g *host) (guard.Result, error) { return g.Recover(ctx) })
+	return errors.Join(
+		w.recoverNamespaces(ctx),
+		w.change(func(g *host) (guard.Result, error) { return g.Recover(ctx) }),
+	)
 }
