@@ -31,6 +31,9 @@ const WorkDir = "/run/lab"
 // that go test builds in is closed to all but its owner.
 const selfExe = WorkDir + "/.self"
 
+// Self is this program at a path that every uid can execute.
+const Self = selfExe
+
 // Main runs the tests of m inside the namespaces and exits. It does not return.
 //
 //	func TestMain(m *testing.M) { lab.Main(m) }

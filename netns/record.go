@@ -23,6 +23,8 @@ type Record struct {
 	Source    string // file or device that it was made of
 	PID       int    // of the process that keeps it
 	Start     uint64 // when that one started, in clock ticks since boot
+	Client    int    // process that has the tunnel, of another program; 0: none
+	ClientAt  uint64 // when that one started
 	Inode     uint64 // of the namespace; 0: not made yet
 	Device    string // inside; empty: not known yet
 	Addresses []netip.Prefix

@@ -19,6 +19,7 @@ import (
 type netnsCommand struct {
 	Up   netnsUpCommand   `cmd:"" help:"Make a namespace with a tunnel in it."`
 	Down netnsDownCommand `cmd:"" help:"End a namespace; programs in it go on without any connectivity."`
+	Hook netnsHookCommand `cmd:"" hidden:""`
 	List netnsListCommand `cmd:"" help:"List the namespaces, their tunnels and programs."`
 }
 
@@ -62,6 +63,9 @@ func (w *world) clear(ctx context.Context, page netns.Page) error {
 			return nil
 		}
 		if err == nil {
+			err = endClient(rec)
+		}
+		if err == nil {
 			err = page.Clear(rec)
 		}
 		if err != nil {
@@ -91,6 +95,36 @@ func endKeeper(ctx context.Context, rec netns.Record) error {
 	}
 	return &guard.StateError{Err: fmt.Errorf("the namespace's process (pid %d) does not end", rec.PID), State: "the namespace is as it was"}
 }
+
+// endClient ends another program's process that has the tunnel and has outlived
+// who started it. It is asked first, so that its own hooks run.
+func endClient(rec netns.Record) error {
+	if rec.Client == 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(rec.Client, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+		if !owner.Alive(rec.Client, rec.ClientAt, "") {
+			return nil
+		}
+		if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil {
+			return fmt.Errorf("end the client (pid %d): %w", rec.Client, err)
+		}
+		for deadline := time.Now().Add(clientTime); time.Now().Before(deadline); {
+			if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); n > 0 && err == nil {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the client (pid %d) does not end", rec.Client)
+}
+
+// clientTime is how long a client may take to end: OpenVPN tells its server.
+const clientTime = 10 * time.Second
 
 // recoverNamespaces takes away what processes left that were killed.
 func (w *world) recoverNamespaces(ctx context.Context) error {

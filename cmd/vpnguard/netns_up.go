@@ -23,6 +23,9 @@ import (
 type netnsUpCommand struct {
 	Name       netns.Name       `arg:"" help:"Name of the namespace." placeholder:"NAME"`
 	Tunnel     string           `help:"The own tunnel: file in the format of wg-quick, or NAME for /etc/vpnguard/NAME.conf." placeholder:"CONF"`
+	OpenVPN    string           `name:"openvpn" help:"OpenVPN: its configuration file; more of its options follow behind --." placeholder:"CONF"`
+	Options    []string         `arg:"" optional:"" help:"Options of OpenVPN, behind --." placeholder:"OPTION"`
+	Dir        string           `hidden:""` // of the caller
 	Owner      config.Owner     `help:"User of the own tunnel's engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
 	AllowIn    []config.Service `help:"Service inside that the tunnel's other peers may reach; may be given several times." placeholder:"PROTO/PORT" sep:"none"`
 	Wait       time.Duration    `help:"How long to wait for the tunnel." default:"30s" placeholder:"DURATION"`
@@ -64,7 +67,11 @@ func (c *netnsUpCommand) Run(ctx context.Context, w *world) error {
 	if c.Owner.String() != "" {
 		args = append(args, "--owner", c.Owner.String())
 	}
+	if args, err = c.callersDir(args); err != nil {
+		return err
+	}
 	args = append(args, "--"+rec.Kind, rec.Source, "--", c.Name.String())
+	args = append(args, c.Options...)
 	code, err := background(ctx, args)
 	if err != nil {
 		return fmt.Errorf("start the namespace's process: %w", err)
@@ -75,10 +82,22 @@ func (c *netnsUpCommand) Run(ctx context.Context, w *world) error {
 	return nil
 }
 
+// callersDir tells the other process where names of files begin that the caller
+// gave.
+func (c *netnsUpCommand) callersDir(args []string) ([]string, error) {
+	dir, err := os.Getwd()
+	return append(args, "--dir", dir), err
+}
+
 // source is what the flags ask for, before anything is changed.
 func (c *netnsUpCommand) source(w *world) (source, netns.Record, error) {
-	if c.Tunnel == "" {
-		return nil, netns.Record{}, &usageError{errors.New("a namespace without a tunnel"), "give --tunnel CONF"}
+	switch {
+	case (c.Tunnel == "") == (c.OpenVPN == ""):
+		return nil, netns.Record{}, &usageError{errors.New("a namespace has one tunnel"), "nothing was changed; give --tunnel CONF or --openvpn CONF"}
+	case c.OpenVPN != "":
+		return c.openvpnSource()
+	case len(c.Options) > 0:
+		return nil, netns.Record{}, &usageError{fmt.Errorf("unexpected argument %q", c.Options[0]), "nothing was changed; options behind -- are OpenVPN's"}
 	}
 	return c.tunnelSource(w)
 }
@@ -147,6 +166,9 @@ func (k *nsKeeper) make() (err error) {
 		return err
 	}
 	if old.PID != 0 {
+		if err := endClient(old); err != nil {
+			return err
+		}
 		if k.space, err = netns.Open(k.Name); err == nil && k.space.Inode == old.Inode {
 			k.adopted, k.rec.Inode = true, old.Inode
 			if err = k.page.Save(k.rec); err == nil {
