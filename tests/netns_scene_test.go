@@ -55,9 +55,12 @@ func (s *scene) carriesInside(namespace, when string) {
 }
 
 func (s *scene) seenInside(namespace string) error {
+	// Each try is short: with the next connection the tunnel may have another
+	// address, and this one would wait in vain.
+	node := s.lab.Client.Through(s.exe, "exec", "--namespace", namespace, "--user", strconv.Itoa(s.user), "--", "timeout", "3")
 	for to, want := range map[netip.Addr]netip.Addr{site.Public: site.Server, site.Public6: site.Server6} {
 		for _, network := range []string{"tcp", "udp"} {
-			seen, err := s.lab.SeenAs(s.ctx, s.inside(namespace, s.user), 0, network, netip.AddrPortFrom(to, probe.EchoPort))
+			seen, err := s.lab.SeenAs(s.ctx, node, 0, network, netip.AddrPortFrom(to, probe.EchoPort))
 			if err != nil || seen != want {
 				return fmt.Errorf("%s to %s: the internet sees %s, not %s: %w", network, to, seen, want, err)
 			}
@@ -92,21 +95,25 @@ func probesJob(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
-// probes runs them in a node and returns how many frames of each were seen.
-func (s *scene) probes(node *lab.Node, dev string) (seen map[string]int, frames []wire.Frame) {
+// probes runs them in nodes and returns how many frames of each were seen.
+func (s *scene) probes(dev string, nodes ...*lab.Node) (seen map[string]int, frames []wire.Frame) {
 	s.Helper()
 	var all []probe.Receipt
 	start := s.mark()
-	if err := json.Unmarshal([]byte(s.job(node, "probes", dev)), &all); err != nil {
-		s.Fatal(err)
-	}
-	if len(all) < 40 {
-		s.Errorf("%d probes ran", len(all))
+	for _, node := range nodes {
+		var some []probe.Receipt
+		if err := json.Unmarshal([]byte(s.job(node, "probes", dev)), &some); err != nil {
+			s.Fatal(err)
+		}
+		if len(some) < 40 {
+			s.Errorf("%d probes ran", len(some))
+		}
+		all = append(all, some...)
 	}
 	frames = s.late(start)
 	seen = map[string]int{}
 	for _, r := range all {
-		seen[r.Probe] = len(r.Evidence.Find(frames))
+		seen[r.Probe] += len(r.Evidence.Find(frames))
 	}
 	return seen, frames
 }
@@ -115,16 +122,18 @@ func (s *scene) probes(node *lab.Node, dev string) (seen map[string]int, frames 
 // whatever they try, as the user and as root.
 func (s *scene) tightInside(namespace, dev, when string, policy wire.Policy) {
 	s.Helper()
+	var nodes []*lab.Node
 	for _, uid := range s.uids() {
-		seen, frames := s.probes(s.inside(namespace, uid), dev)
-		for name, n := range seen {
-			if n > 0 {
-				s.Errorf("%s: %d frames of %s as uid %d on the wire", when, n, name, uid)
-			}
+		nodes = append(nodes, s.inside(namespace, uid))
+	}
+	seen, frames := s.probes(dev, nodes...)
+	for name, n := range seen {
+		if n > 0 {
+			s.Errorf("%s: %d frames of %s on the wire", when, n, name)
 		}
-		if v := policy.Judge(frames); len(v.Leaks) > 0 {
-			s.Errorf("%s: unexplained on the wire: %v", when, v)
-		}
+	}
+	if v := policy.Judge(frames); len(v.Leaks) > 0 {
+		s.Errorf("%s: unexplained on the wire: %v", when, v)
 	}
 }
 
@@ -214,11 +223,10 @@ func (s *scene) namespaces() map[string]namespaceView {
 	return all
 }
 
-// streamInside is a program in a namespace that sends a thousand datagrams a
-// second.
-func (s *scene) streamInside(namespace string) *lab.Stream {
+// streamInside is a program in a namespace that sends so many datagrams a second.
+func (s *scene) streamInside(namespace string, rate int) *lab.Stream {
 	s.Helper()
-	stream, err := s.lab.Stream(s.ctx, s.inside(namespace, s.user), 0, probe.Stream{To: netip.AddrPortFrom(site.Public, 9), Rate: 1000})
+	stream, err := s.lab.Stream(s.ctx, s.inside(namespace, s.user), 0, probe.Stream{To: netip.AddrPortFrom(site.Public, 9), Rate: rate})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/wire"
+	"github.com/vpnguard/vpnguard/tunnel/key"
 )
 
 // A namespace has its tunnel and nothing else: before the tunnel is up, while it
@@ -20,7 +23,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
 	policy := s.policyOf()
 	// The control: the same probes by programs of the host.
-	seen, _ := s.probes(s.lab.Client, "eth0")
+	seen, _ := s.probes("eth0", s.lab.Client)
 	silent := 0
 	for name, n := range seen {
 		if n == 0 {
@@ -47,13 +50,14 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	if _, said, code := s.vpnguard(up...); code != 2 || !strings.Contains(said, `namespace "red" is up already`) {
 		t.Errorf("a second up: exit %d: %s", code, said)
 	}
+	s.besideAnother(policy)
 	s.resolversAreItsOwn()
 	s.noWayOut()
 	s.rulesHold(policy)
 
 	// A stream goes on inside while the engine and then its keeper are killed.
 	start := s.mark()
-	stream := s.streamInside("red")
+	stream := s.streamInside("red", 1000)
 	s.streamPasses()
 	s.killEngines(func() { time.Sleep(300 * time.Millisecond) })
 	s.streamPasses()
@@ -82,6 +86,50 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	if _, err := os.Lstat(s.lab.Client.Path("/run/netns")); !os.IsNotExist(err) {
 		t.Errorf("/run/netns is left: %v", err)
 	}
+}
+
+// besideAnother brings up a second tunnel in a second namespace, with the same
+// private addresses, and demands that each reaches its own far end and no other.
+func (s *tunnelScene) besideAnother(policy wire.Policy) {
+	s.Helper()
+	private, err := key.NewPrivate(nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	public, err := private.Public()
+	client, e := s.private.Public()
+	if err := errors.Join(err, e); err != nil {
+		s.Fatal(err)
+	}
+	other := netip.MustParseAddrPort("203.0.113.1:1194")
+	s.job(s.lab.Internet, "far", private.Reveal(), client.String(), s.shared.Reveal(), "0s")
+	s.job(s.lab.Server, "serve", "4001")
+	s.job(s.lab.Internet, "serve", "4002")
+	text, err := os.ReadFile(s.lab.Client.Path(s.conf))
+	if err != nil {
+		s.Fatal(err)
+	}
+	file := "/etc/vpnguard/own1.conf"
+	conf := strings.NewReplacer(s.public.String(), public.String(), far.Endpoint().String(), other.String()).Replace(string(text))
+	if err := os.WriteFile(s.lab.Client.Path(file), []byte(conf), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	start := s.mark()
+	s.must(0, append([]string{"netns", "up", "blue", "--tunnel", file}, engineArgs()...)...)
+	if _, said, code := s.vpnguard("exec", "--", "true"); code != 2 || !strings.Contains(said, "there are 2 namespaces") {
+		s.Errorf("exec without a name: exit %d: %s", code, said)
+	}
+	for port, namespace := range map[string]string{"4001": "red", "4002": "blue"} {
+		for _, from := range []string{"red", "blue"} {
+			said := s.job(s.inside(from, s.user), "ask", "tcp", "10.8.0.2", "10.8.0.1", port)
+			if (said == "connected: <nil>") != (from == namespace) {
+				s.Errorf("port %s, served to %s only, from %s: %s", port, namespace, from, said)
+			}
+		}
+	}
+	s.must(0, "netns", "down", "blue")
+	policy.Carriers = append(slices.Clone(policy.Carriers), wire.Carrier{Remote: other, Proto: wire.UDP})
+	s.explained(start, policy)
 }
 
 // streamPasses waits until packets come out at the other end of the tunnel.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,9 +30,9 @@ type client struct {
 }
 
 // startClient starts OpenVPN in a directory, with nothing of the caller's
-// environment. It is killed when this process ends, unless it has changed its
+// environment, and hands over what it prints. It is killed when this process ends, unless it has changed its
 // user.
-func startClient(dir string, args []string) (*client, error) {
+func startClient(dir string, args []string, log io.Writer) (*client, error) {
 	program := ""
 	for _, d := range programDirs {
 		if file := filepath.Join(d, "openvpn"); unix.Access(file, unix.X_OK) == nil {
@@ -52,7 +54,8 @@ func startClient(dir string, args []string) (*client, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, log, log
+	cmd.WaitDelay = time.Second // a child of its own that stays must not hold us
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)

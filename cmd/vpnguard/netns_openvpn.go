@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,10 @@ type nsOpenVPN struct {
 	client   *client
 	calls    chan hookCall
 	up       bool
+
+	mu   sync.Mutex
+	said []string // by OpenVPN, until it is clear whether anybody wants to know
+	told bool
 }
 
 // hookCall is what a hook tells, and hookReply what it is to do then.
@@ -107,9 +112,10 @@ func (o *nsOpenVPN) begin(ctx context.Context, k *nsKeeper) (err error) {
 	if err := k.page.WriteEtc(nil, nil); err != nil {
 		return err
 	}
-	if o.client, err = startClient(o.dir, o.args); err != nil {
+	if o.client, err = startClient(o.dir, o.args, &lines{say: o.hear}); err != nil {
 		return err
 	}
+	defer func() { o.tell(err != nil || k.Foreground && !k.Ready) }()
 	p, err := owner.Find(o.client.pid, "")
 	if err != nil {
 		return err
@@ -172,6 +178,34 @@ func (o *nsOpenVPN) end(k *nsKeeper) {
 			break
 		}
 	}
+}
+
+// hear takes a line that OpenVPN prints.
+func (o *nsOpenVPN) hear(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.told {
+		fmt.Fprintln(os.Stderr, "openvpn:", line)
+		return
+	}
+	o.said = append(o.said, line)
+	o.said = o.said[max(0, len(o.said)-maxSaid):]
+}
+
+// maxSaid is more lines than OpenVPN prints until it is connected, at its usual
+// verbosity.
+const maxSaid = 200
+
+// tell prints what was held back, if somebody wants to know, and all that follows.
+func (o *nsOpenVPN) tell(past bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, line := range o.said {
+		if past {
+			fmt.Fprintln(os.Stderr, "openvpn:", line)
+		}
+	}
+	o.said, o.told = nil, true
 }
 
 // maxCall bounds what a hook tells, in bytes: Linux gives no program more than
