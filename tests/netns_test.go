@@ -43,7 +43,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	s.must(0, up...)
 	s.carriesInside("red", "after up")
 	s.untouched("beside a namespace")
-	s.tightInside("red", "own0", "while the tunnel is up", policy)
+	s.tightInside("red", "own0", "while the tunnel is up", &policy)
 	if out, err := s.lab.Client.Run(s.ctx, "ip", "netns", "list"); err != nil || !strings.Contains(out, "red") {
 		t.Errorf("ip netns list: %q, %v", out, err)
 	}
@@ -66,7 +66,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	}
 	s.until("the namespace is dead", func() bool { return s.namespaces()["red"].State == "dead" })
 	s.vanishes()
-	s.tightInside("red", "own0", "after its keeper was killed", policy)
+	s.tightInside("red", "own0", "after its keeper was killed", &policy)
 	// What runs inside has connectivity again, without being started anew.
 	s.must(0, up...)
 	s.streamPasses()
@@ -101,7 +101,7 @@ func (s *tunnelScene) besideAnother(policy wire.Policy) {
 	if err := errors.Join(err, e); err != nil {
 		s.Fatal(err)
 	}
-	other := netip.MustParseAddrPort("203.0.113.1:1194")
+	other := netip.MustParseAddrPort("198.51.100.1:1194")
 	s.job(s.lab.Internet, "far", private.Reveal(), client.String(), s.shared.Reveal(), "0s")
 	s.job(s.lab.Server, "serve", "4001")
 	s.job(s.lab.Internet, "serve", "4002")
