@@ -120,8 +120,8 @@ func (s *scene) probes(dev string, nodes ...*lab.Node) (seen map[string]int, fra
 
 // tightInside demands that nothing of a namespace's programs is on the wire,
 // whatever they try, as the user and as root. A policy has to explain all else:
-// nil where the host is open and OpenVPN's socket closes, which the kernel tells
-// the server.
+// nil where a tunnel's socket closed, for the host's kernel, which nothing seals
+// here, tells the server.
 func (s *scene) tightInside(namespace, dev, when string, policy *wire.Policy) {
 	s.Helper()
 	var nodes []*lab.Node
@@ -147,8 +147,8 @@ var resolverSockets = []string{"/run/nscd/socket", "/run/systemd/resolve/io.syst
 
 // resolversJob is a daemon that asks the LAN's resolver for each name that it
 // is told on its sockets.
-func resolversJob([]string) error {
-	for _, path := range resolverSockets {
+func resolversJob(sockets []string) error {
+	for _, path := range sockets {
 		if !strings.HasPrefix(path, "@") {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				return err

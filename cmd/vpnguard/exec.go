@@ -29,6 +29,9 @@ func (c *execCommand) Run(w *world) error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}
+	if len(c.Command) == 0 {
+		return &usageError{errors.New("no command"), "give one: vpnguard exec -- COMMAND"}
+	}
 	page, rec, err := c.page(w)
 	if err != nil {
 		return err
