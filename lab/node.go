@@ -20,6 +20,8 @@ import (
 type Node struct {
 	Name string
 
+	through []string // what runs each command; see Through
+
 	hold  *exec.Cmd
 	alive io.Closer // closing it ends the holder
 }
@@ -63,12 +65,21 @@ func (n *Node) Path(path string) string {
 	return fmt.Sprintf("/proc/%d/root%s", n.PID(), path)
 }
 
+// Through is the node with each of its commands run by a program, whose own
+// arguments come first.
+func (n *Node) Through(program ...string) *Node {
+	other := *n
+	other.through = program
+	return &other
+}
+
 // Command prepares a command that runs in the node as root, with / as its
 // working directory. It ends with ctx. The command replaces nsenter, so
 // cmd.Process is the command itself.
 func (n *Node) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	ns := fmt.Sprintf("/proc/%d/ns/", n.PID())
-	all := append([]string{"--net=" + ns + "net", "--mount=" + ns + "mnt", "--uts=" + ns + "uts", "--", name}, args...)
+	all := append([]string{"--net=" + ns + "net", "--mount=" + ns + "mnt", "--uts=" + ns + "uts", "--"}, n.through...)
+	all = append(append(all, name), args...)
 	cmd := exec.CommandContext(ctx, "nsenter", all...)
 	cmd.WaitDelay = 2 * time.Second // a grandchild that kept the output open must not hold us
 	return cmd

@@ -97,6 +97,16 @@ func (p *parser) option(words []string, at place, depth int) {
 		p.set.PersistTun = true
 	case "disable-dco":
 		p.set.DisableDCO = true
+	case "up":
+		p.set.Up = arg(1)
+	case "down":
+		p.set.Down = arg(1)
+	case "daemon":
+		p.set.Daemon = true
+	case "script-security":
+		if n, err := strconv.Atoi(arg(1)); err == nil {
+			p.set.Security = n
+		}
 	case "proto-force":
 		p.force = arg(1)
 	case "remote-random-hostname":

@@ -34,7 +34,8 @@ func init() {
 	os.Exit(0)
 }
 
-var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob, "far": farJob, "hold": holdJob, "many": manyJob, "lossy": lossyJob}
+var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob, "far": farJob, "hold": holdJob, "many": manyJob, "lossy": lossyJob,
+	"probes": probesJob, "resolvers": resolversJob, "look-up": lookUpJob}
 
 // job runs a job in a node as root and returns what it said. One that goes on
 // ends with the scene, and has said that it is ready.
@@ -45,11 +46,7 @@ func (s *scene) job(node *lab.Node, args ...string) string {
 
 func (s *scene) jobWith(node *lab.Node, input string, args ...string) string {
 	s.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		s.Fatal(err)
-	}
-	cmd := node.Command(s.ctx, exe)
+	cmd := node.Command(s.ctx, lab.SelfExe)
 	cmd.Env = append(os.Environ(), envJob+"="+strings.Join(args, " "))
 	cmd.Stdin, cmd.Stderr = strings.NewReader(input), os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -32,14 +32,18 @@ func main() {
 	}
 	// `systemctl kill -s USR1` reaches every process of a unit; a client whose
 	// hook it ended would give up.
-	signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
+	ctx, stop := context.Background(), func() {}
+	// What exec runs is to get signals as its caller left them.
+	if len(os.Args) < 2 || os.Args[1] != "exec" {
+		signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	}
 	// pppd's umask would hide the record from clients without privileges.
-	unix.Umask(0o022)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	umask := unix.Umask(0o022)
 	code := run(ctx, world{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		stateDir: "/run/vpnguard", keptDir: "/var/lib/vpnguard", configFile: "/etc/vpnguard/vpnguard.toml",
-		journal: os.Getenv("JOURNAL_STREAM") != "",
+		journal: os.Getenv("JOURNAL_STREAM") != "", umask: umask,
 	})
 	stop()
 	os.Exit(code)

@@ -18,6 +18,7 @@ type world struct {
 	keptDir        string // of the lock, on a disk that outlives a boot
 	configFile     string
 	journal        bool   // whether stderr is the journal's
+	umask          int    // of the caller
 	root           string // stands for / in the names of tunnels' files; empty: /
 }
 
@@ -39,6 +40,8 @@ type commands struct {
 	Hooks   hooksCommand   `cmd:"" help:"Wire a VPN client to vpnguard."`
 	Doctor  doctorCommand  `cmd:"" help:"Show what this kernel and host can enforce."`
 	Tunnel  tunnelCommand  `cmd:"" help:"The own tunnel: WireGuard, and its keys."`
+	Netns   netnsCommand   `cmd:"" help:"Protected namespaces: a tunnel and nothing else."`
+	Exec    execCommand    `cmd:"" help:"Run a program in a protected namespace, as the user who calls."`
 	Audit   auditCommand   `cmd:"" help:"Prove in a laboratory what leaks, and what does not."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

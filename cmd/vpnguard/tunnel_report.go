@@ -49,11 +49,16 @@ func (s *supervisor) report(res guard.Result, ends []endpoint.Endpoint) error {
 
 // leave takes the caller's terminal away from this process and tells the caller.
 func (s *supervisor) leave() error {
-	dir := filepath.Join(s.w.stateDir, "tunnel")
+	return leave(filepath.Join(s.w.stateDir, "tunnel"), s.plan.setup.Name+".log")
+}
+
+// leave lets go of the terminal, puts what is printed from now on into a log, and
+// tells whoever waits for this process by [background].
+func leave(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make a place for the log: %w", err)
 	}
-	log, err := os.OpenFile(filepath.Join(dir, s.plan.setup.Name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}

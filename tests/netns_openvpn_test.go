@@ -1,0 +1,174 @@
+package tests
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vpnguard/vpnguard/lab"
+	"github.com/vpnguard/vpnguard/lab/openvpn"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
+)
+
+// OpenVPN runs outside, with options and hooks of its user's, and its device is
+// inside, through every kind of restart, whether it is kept meanwhile or not.
+func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
+	s := newScene(t, "")
+	server := openvpn.Server{Proto: "udp", Address: site.Server, Push: []string{"dhcp-option DNS 8.8.8.8", "dhcp-option DOMAIN corp.example"}, Ping: time.Second, Restart: 2 * time.Second, Extra: []string{"duplicate-cn", "tun-mtu 1400"}}
+	running := s.serve(server)
+	before := s.snapshot()
+
+	// A hook of the user's, behind a name and with words that need quotes.
+	dir := filepath.Join(s.lab.Dir, "my hooks")
+	script := "#!/bin/sh\nexec 2>&1 >> " + s.lab.Dir + "/hook.log\necho \"$script_type $1 $WORDS\" \"$2\"\nip -br link show \"$dev\" | cut -d' ' -f1\ncat /etc/resolv.conf\n"
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Mkdir(dir, 0o755))
+	must(os.WriteFile(filepath.Join(dir, "up.sh"), []byte(script), 0o755))
+	// It would set the host's resolvers, and fails here if it is run.
+	resolvers := filepath.Join(s.lab.Dir, "update-resolv-conf")
+	must(os.WriteFile(resolvers, []byte("#!/bin/sh\nexit 1\n"), 0o755))
+	conf := func(name string, c openvpn.Client) string {
+		c.Remotes = remotes(server)
+		file := filepath.Join(s.lab.Dir, name+".conf")
+		must(os.WriteFile(file, []byte(c.Config(s.pki)), 0o644))
+		return file
+	}
+	own := `"` + dir + `/up.sh" 'two  words'`
+	blue := []string{"netns", "up", "blue", "--openvpn", conf("blue", openvpn.Client{Up: "/bin/false", Down: resolvers}),
+		"--", "--up", own, "--setenv", "WORDS", `a "b"  c`}
+	user := "nobody"
+	if lab.SingleUID() {
+		user = ""
+	}
+	green := []string{"netns", "up", "green", "--openvpn", conf("green", openvpn.Client{User: user, PersistTun: true})}
+	start := s.mark()
+	s.must(0, blue...)
+	s.must(0, green...)
+	text, err := os.ReadFile(filepath.Join(s.lab.Dir, "hook.log"))
+	want := "up two  words a \"b\"  c tun0\ntun0\n# of this namespace's tunnel, by vpnguard\nnameserver 8.8.8.8\nsearch corp.example\n"
+	if err != nil || string(text) != want {
+		t.Errorf("the user's own hook says %q, want %q; %v", text, want, err)
+	}
+	for _, name := range []string{"blue", "green"} {
+		s.carriesInside(name, "after up")
+		if out, _ := s.sh(name, s.user, "ip link show tun0"); !strings.Contains(out, "mtu 1400") {
+			t.Errorf("%s: the server's MTU is not the device's: %s", name, out)
+		}
+	}
+	s.untouched("beside two namespaces")
+
+	var streams []*lab.Stream
+	for _, name := range []string{"blue", "green"} {
+		streams = append(streams, s.streamInside(name, 100))
+	}
+	client := func(name string) int {
+		var pid int
+		for _, p := range s.openvpns() {
+			if p.namespace == name {
+				pid = p.pid
+			}
+		}
+		if pid == 0 {
+			t.Fatalf("no OpenVPN of namespace %q runs", name)
+		}
+		return pid
+	}
+	for _, name := range []string{"blue", "green"} {
+		must(syscall.Kill(client(name), syscall.SIGUSR1))
+	}
+	s.until("blue's device is gone", func() bool { return s.namespaces()["blue"].State == "connecting" })
+	for _, name := range []string{"blue", "green"} {
+		s.carriesInside(name, "after SIGUSR1")
+	}
+	// The server is gone for a while.
+	if _, err := running.Stop(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.until("blue has lost its server", func() bool { return s.namespaces()["blue"].State == "connecting" })
+	if err := s.seenInside("blue"); err == nil {
+		t.Error("blue has connectivity without a server")
+	}
+	s.serve(server)
+	for _, name := range []string{"blue", "green"} {
+		s.carriesInside(name, "after the server came back")
+	}
+	s.tightInside("green", "tun0", "while OpenVPN is up", nil)
+
+	// A killed client, and a killed keeper.
+	must(syscall.Kill(client("blue"), syscall.SIGKILL))
+	s.until("blue is dead", func() bool { return s.namespaces()["blue"].State == "dead" })
+	must(syscall.Kill(s.namespaces()["green"].PID, syscall.SIGKILL))
+	s.until("green is dead", func() bool { return s.namespaces()["green"].State == "dead" })
+	s.must(0, blue...)
+	s.carriesInside("blue", "after a second up")
+	_, said := s.must(0, "recover")
+	if !strings.Contains(said, `namespace "green": nobody keeps it; it ended`) || len(s.namespaces()) != 1 {
+		t.Errorf("recover says:\n%s", said)
+	}
+	if _, said := s.must(0, "netns", "down", "blue"); !strings.Contains(said, "1 programs still run in it, without any connectivity") {
+		t.Errorf("netns down says:\n%s", said)
+	}
+	for _, stream := range streams {
+		if count, err := stream.Stop(); err != nil || count.Sent == 0 || count.Refused == 0 {
+			t.Errorf("a stream: %+v, %v", count, err)
+		}
+	}
+	frames := s.late(start)
+	for _, stream := range streams {
+		if on := wire.Numbers(frames, stream.Nonce); len(on) > 0 {
+			t.Errorf("%d of a stream's datagrams on the wire", len(on))
+		}
+	}
+	if left := s.openvpns(); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+	s.restored(before)
+	// The control of the streams: one of the host's.
+	stream, err := s.lab.Stream(s.ctx, s.lab.Client, s.user, probe.Stream{To: netip.AddrPortFrom(site.Public, 9), Rate: 1000})
+	must(err)
+	control := s.mark()
+	s.until("the control shows", func() bool { return len(wire.Numbers(s.since(control), stream.Nonce)) > 0 })
+	_, err = stream.Stop()
+	must(err)
+}
+
+type openvpnProcess struct {
+	pid       int
+	namespace string // whose configuration it has
+}
+
+// openvpns are the clients that namespaces keep.
+func (s *scene) openvpns() (list []openvpnProcess) {
+	s.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		if !strings.Contains(string(text), "--ifconfig-noexec") {
+			continue
+		}
+		p := openvpnProcess{namespace: "green"}
+		if strings.Contains(string(text), "WORDS") {
+			p.namespace = "blue"
+		}
+		if _, err := fmt.Sscanf(file, "/proc/%d/", &p.pid); err != nil {
+			s.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
