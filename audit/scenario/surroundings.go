@@ -164,7 +164,8 @@ func routedGuest(b *bench) error {
 
 func guests() []*scenario {
 	return []*scenario{
-		guestTries("forward-container", "beside the tunnel", "a guest talks to the server's address and asks the LAN", "fwd-end", "udp-server", "tcp-server", "icmp-server", "udp-carrier-port", "dns-udp-lan"),
+		guestTries("forward-container", "beside the tunnel", "a guest talks to the server's address", "fwd-end", "udp-server", "tcp-server", "icmp-server", "udp-carrier-port"),
+		guestTries("forward-container", "the LAN's resolver", "a guest asks the LAN's resolver", "fwd-end", "dns-udp-lan", "dns-tcp-lan"),
 		guestTries("dns-unix-socket", "", "a program without a network asks by a daemon's socket, and the daemon asks the LAN", "out-dns-udp"),
 	}
 }

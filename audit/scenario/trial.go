@@ -61,6 +61,7 @@ const showing = 3 * time.Second
 func (b *bench) perform(s *scenario, repetition int, seed uint64) (run evidence.Run, o outcome) {
 	t := &trial{bench: b, s: s, run: evidence.Run{Repetition: repetition, Phase: b.phase, Seed: seed, Started: time.Now()}}
 	t.run.Tunnel.Need, t.run.Tunnel.Why = s.need, s.why
+	b.settle()
 	t.recorded = b.record()
 	err := t.attempt()
 	for _, u := range slices.Backward(t.undo) {
@@ -78,6 +79,23 @@ func (b *bench) perform(s *scenario, repetition int, seed uint64) (run evidence.
 		t.mute = t.mute || o.Harm != evidence.Oracle && o.Probed == o.Quiet
 	}
 	return t.run, outcome{t.excused, t.mute}
+}
+
+// settle waits for the end of what an earlier scenario left behind, such as a
+// connection's last words: at most a second, for what goes on after that is this
+// one's finding.
+func (b *bench) settle() {
+	if b.group.alone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+	defer cancel()
+	x := b.client.tunnel()
+	policy := b.lab.Policy(wire.Carrier{Remote: x.endpoint, Proto: x.proto})
+	if g := b.group.resident; g != nil {
+		policy.MACs, policy.Hosts = append(policy.MACs, site.MAC(g.mac)), append(policy.Hosts, g.hosts...)
+	}
+	_ = b.lab.Settled(ctx, policy, 15*time.Millisecond)
 }
 
 // outcome is what a run says of itself beside the evidence.
