@@ -157,11 +157,14 @@ func (b *bench) connect() error {
 	if err := b.client.connect(b); err != nil {
 		return fmt.Errorf("start the VPN client: %w", err)
 	}
-	if err := b.carries(10 * time.Second); err != nil {
+	if err := b.carries(connecting); err != nil {
 		return fmt.Errorf("bring the tunnel up: %w", err)
 	}
 	return nil
 }
+
+// connecting is how long a tunnel may take to come up.
+const connecting = 10 * time.Second
 
 // newLinksAreSilent keeps tunnel devices from soliciting routers and reporting
 // groups: what the tunnel carries is counted.
