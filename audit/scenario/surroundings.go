@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/forward"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/lab/wire"
@@ -166,7 +167,12 @@ func guests() []*scenario {
 	return []*scenario{
 		guestTries("forward-container", "beside the tunnel", "a guest talks to the server's address", "fwd-end", "udp-server", "tcp-server", "icmp-server", "udp-carrier-port"),
 		guestTries("forward-container", "the LAN's resolver", "a guest asks the LAN's resolver", "fwd-end", "dns-udp-lan", "dns-tcp-lan"),
-		guestTries("dns-unix-socket", "", "a program without a network asks by a daemon's socket, and the daemon asks the LAN", "out-dns-udp"),
+		{id: "dns-container-forwarder", title: "a guest asks the host's daemon, and that asks the LAN", rule: "out-dns-udp", run: func(t *trial) error {
+			if err := t.forwarder(forward.Daemon{Listen: netip.AddrPortFrom(probe.GuestsHost, probe.DNSPort)}); err != nil {
+				return err
+			}
+			return t.probe("dns-guests-host", probed{node: t.lab.Guest})
+		}},
 	}
 }
 
@@ -177,9 +183,6 @@ func guestTries(id, variant, title, rule string, names ...string) *scenario {
 			if err := t.probe(n, probed{node: t.lab.Guest, dev: t.guestLink()}); err != nil {
 				return err
 			}
-		}
-		if len(names) == 0 {
-			return t.probe("dns-udp-lan", probed{root: true, as: "the daemon's question"})
 		}
 		return nil
 	}}

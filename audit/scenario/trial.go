@@ -145,6 +145,7 @@ type probed struct {
 	// silent probes show nothing on the wire by themselves.
 	silent bool
 	target netip.Addr
+	socket string
 	// mentions are signs beside the probe's own.
 	mentions []netip.Addr
 }
@@ -165,7 +166,7 @@ func (t *trial) probe(name string, o probed) error {
 	if o.as == "" {
 		o.as = name
 	}
-	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: o.dev, Carrier: t.client.tunnel().endpoint, Target: o.target, TargetMAC: site.ClientMAC, Quote: o.quote}
+	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: o.dev, Carrier: t.client.tunnel().endpoint, Target: o.target, TargetMAC: site.ClientMAC, Quote: o.quote, Socket: o.socket}
 	s := evidence.Stimulus{Name: o.as, Node: o.node.Name, UID: uid, Program: "probe " + name, Nonce: order.Nonce, Planned: 1, Started: time.Now()}
 	r, err := t.lab.Probe(t.ctx, o.node, uid, order)
 	s.Ended = time.Now()
