@@ -95,7 +95,6 @@ type want struct {
 	// keepalive lets the client notice that its server is gone.
 	keepalive bool
 	second    bool // a second server is there
-	guests    []string
 }
 
 // newBench builds a laboratory for a group.

@@ -1,9 +1,7 @@
 package scenario
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -179,13 +177,4 @@ func (r *recorded) end() []evidence.Capture {
 		out = append(out, *c)
 	}
 	return out
-}
-
-// at finds a vantage point.
-func (b *bench) at(vantage string) (*watch, error) {
-	i := slices.IndexFunc(b.watches, func(w *watch) bool { return w.Vantage == vantage })
-	if i < 0 {
-		return nil, fmt.Errorf("nobody watches %q", vantage)
-	}
-	return b.watches[i], nil
 }
