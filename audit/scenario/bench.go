@@ -12,6 +12,7 @@ import (
 	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // A bench is one laboratory with a client and, in the guarded phase, a guard. It
@@ -43,8 +44,6 @@ type client interface {
 	// restart makes the client go through its restart, and returns when it is up
 	// again.
 	restart(b *bench) error
-	// stop ends the client in order.
-	stop(b *bench) error
 }
 
 // tunnel is what there is to know of a client's tunnel.
@@ -56,6 +55,16 @@ type tunnel struct {
 	// endpoint is the carrier's, as the client has it.
 	endpoint netip.AddrPort
 	proto    uint8
+	second   uint8 // another protocol to the same port; 0: none
+}
+
+// carriers are what the tunnel puts on the wire.
+func (t tunnel) carriers() []wire.Carrier {
+	all := []wire.Carrier{{Remote: t.endpoint, Proto: t.proto}}
+	if t.second != 0 {
+		all = append(all, wire.Carrier{Remote: t.endpoint, Proto: t.second})
+	}
+	return all
 }
 
 // A group is how a bench is set up for its scenarios. The zero value is a tunnel

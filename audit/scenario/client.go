@@ -22,6 +22,11 @@ func newClient(o *Order) (client, error) {
 			needed = append(needed, "wireguard-go") // no kernel's WireGuard
 		}
 		return &wireguardClient{}, installed(needed...)
+	case "openconnect":
+		if o.Ocserv != "" {
+			return &openconnectClient{}, installed("openconnect", o.Ocserv)
+		}
+		return &openconnectClient{}, installed("openconnect", "ocserv")
 	case "command":
 		return &commandClient{}, nil
 	}

@@ -282,7 +282,10 @@ func before() []*scenario {
 // lock closes the host before the client starts, as a user would.
 func (t *trial) lock() error {
 	x := t.client.tunnel()
-	args := []string{"lock", "--endpoint", x.endpoint.String() + "/" + protocol(x.proto), "--owner", t.ownerUID()}
+	args := []string{"lock", "--owner", t.ownerUID()}
+	for _, c := range x.carriers() {
+		args = append(args, "--endpoint", c.Remote.String()+"/"+protocol(c.Proto))
+	}
 	if t.order.Client == "openvpn" || t.order.Client == "wireguard" {
 		args = append(args, "--mark", fmt.Sprint(openvpnMark))
 	}

@@ -132,11 +132,6 @@ func (c *openvpnClient) restart(b *bench) error {
 	return c.process.WaitUp(b.ctx, c.ups)
 }
 
-func (c *openvpnClient) stop(b *bench) error {
-	_, err := c.process.Stop(b.ctx)
-	return err
-}
-
 // away makes the client restart while its server does not answer.
 func (c *openvpnClient) away(*bench) error { return c.process.Signal(syscall.SIGUSR1) }
 

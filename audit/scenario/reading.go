@@ -57,7 +57,7 @@ func (t *trial) reading(what string, harm evidence.Harm, f func() error) error {
 
 func (t *trial) isCarrier(f wire.Frame) bool {
 	x := t.client.tunnel()
-	p := t.lab.Policy(wire.Carrier{Remote: x.endpoint, Proto: x.proto})
+	p := t.lab.Policy(x.carriers()...)
 	if t.group.want.second {
 		p.Carriers = append(p.Carriers, wire.Carrier{Remote: netip.AddrPortFrom(site.ServerTwo, x.endpoint.Port()), Proto: x.proto})
 	}

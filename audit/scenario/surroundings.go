@@ -110,7 +110,11 @@ END
 
 func forged() []*scenario {
 	return []*scenario{
-		tries("serverip-dns-spoof", "", "the LAN names an internet address as the VPN server's", "out-carrier", "connectivity-plain", "web-udp"),
+		{id: "serverip-dns-spoof", title: "the LAN names an internet address as the VPN server's", rule: "out-carrier", unfit: map[string]string{
+			"openconnect": "the client checks the server's name by its certificate, and refuses",
+		}, run: func(t *trial) error {
+			return t.probes("connectivity-plain", "web-udp")
+		}},
 		{id: "dns-endpoint-lookup", title: "the client restarts, and the server's name is asked for again", rule: "out-dns-udp", unfit: map[string]string{
 			"openvpn": "OpenVPN asks at each reconnect, and behind a seal nobody answers: a name belongs in /etc/hosts, where nobody is asked", "openconnect": "this client asks once", "wireguard": "this client asks once, when it is started", "command": "the laboratory does not know how to restart this client",
 		}, run: func(t *trial) error {

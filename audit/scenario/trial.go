@@ -89,8 +89,7 @@ func (b *bench) settle() {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
 	defer cancel()
-	x := b.client.tunnel()
-	policy := b.lab.Policy(wire.Carrier{Remote: x.endpoint, Proto: x.proto})
+	policy := b.lab.Policy(b.client.tunnel().carriers()...)
 	if g := b.group.resident; g != nil {
 		policy.MACs, policy.Hosts = append(policy.MACs, site.MAC(g.mac)), append(policy.Hosts, g.hosts...)
 	}

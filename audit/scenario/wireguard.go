@@ -115,11 +115,6 @@ func (c *wireguardClient) restart(b *bench) error {
 	return err
 }
 
-func (c *wireguardClient) stop(b *bench) error {
-	_, err := b.lab.Client.Run(b.ctx, "wg-quick", "down", ownDevice)
-	return err
-}
-
 // processes are those in the client's network namespace, by a word of their
 // command lines; an empty word takes all but the laboratory's own.
 func (b *bench) processes(word string) (pids []int, err error) {
