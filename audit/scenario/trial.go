@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -179,8 +180,33 @@ func (t *trial) probe(name string, o probed) error {
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	t.shows(s.Signs)
+	t.arrives(s)
 	t.recorded.canary(evidence.Between)
 	return nil
+}
+
+// arriving is how long what the kernel took may wait for the link address of its
+// next hop.
+const arriving = time.Second
+
+// arrives waits, with the guard on, until what the kernel took has been seen
+// anywhere: a packet that waits for ARP must not come after the run.
+func (t *trial) arrives(s evidence.Stimulus) {
+	taken := slices.ContainsFunc(s.Sends, func(x evidence.Send) bool { return x.Errno == 0 && x.Error == "" })
+	if t.phase != evidence.Guarded || !taken || len(s.Witness) > 0 {
+		return
+	}
+	seen := func(f wire.Frame) bool {
+		return slices.ContainsFunc(s.Marks, func(m []byte) bool { return bytes.Contains(f.Data, m) })
+	}
+	for end := time.Now().Add(arriving); time.Now().Before(end) && t.ctx.Err() == nil; {
+		t.sync()
+		for _, w := range t.watches {
+			if slices.ContainsFunc(t.recorded.frames(w.Vantage), seen) {
+				return
+			}
+		}
+	}
 }
 
 // probes runs several.
