@@ -73,6 +73,16 @@ func TestAPassSaysWhatItRestsOn(t *testing.T) {
 	}
 }
 
+func TestACutFrameIsCountedAndNeverExplained(t *testing.T) {
+	c := passing()
+	c.Runs[1].Captures[0].Frames[0].Len++
+	onWire(&c, leaked(60), leaked(61))
+	a := judged(c, policy.Policy{}).Runs[1].Captures[0]
+	if a.Truncated != 1 || a.Unknown != 3 || a.Stimulus != 2 || a.Explained["carrier"] != 1 || len(a.Explained) != 1 {
+		t.Errorf("the account is %+v", a)
+	}
+}
+
 func TestOfWhatIsUnexplainedOnlyTheStimulusOwnIsExposure(t *testing.T) {
 	c := passing()
 	c.Harm = evidence.Exposes
