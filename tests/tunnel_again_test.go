@@ -32,6 +32,7 @@ func TestTunnelFindsAServerThatMoved(t *testing.T) {
 	}
 	s.writeTunnel(strings.Replace(string(text), site.Server.String()+":", vpnName+":", 1), 0o600)
 	before := s.snapshot()
+	guardian := s.watch() // it then changes the seal
 	s.up()
 	if !s.pings("5") {
 		t.Fatal("the tunnel does not work")
@@ -99,6 +100,9 @@ func TestTunnelFindsAServerThatMoved(t *testing.T) {
 		t.Errorf("unexplained on the wire: %v", v)
 	}
 	s.must(0, "tunnel", "down", "own0")
+	if err := guardian.ends(syscall.SIGTERM); err != nil {
+		t.Errorf("the guardian ends with %v\n%s", err, guardian.log())
+	}
 	s.gone(before)
 }
 
