@@ -9,7 +9,7 @@ import (
 	"github.com/vpnguard/vpnguard/tunnel"
 )
 
-// While the tunnel's thread gets no processor nothing is lost, for 15 ms at 200,000
+// While the tunnel's thread gets no processor nothing is lost, for 10 ms at 200,000
 // packets a second; the control is the kernel's own queue.
 func TestDeviceKeepsPacketsWhileTheTunnelDoesNotRun(t *testing.T) {
 	a, b := places(t, 1500)
@@ -21,22 +21,22 @@ func TestDeviceKeepsPacketsWhileTheTunnelDoesNotRun(t *testing.T) {
 		if err := syscall.Kill(ea.pid(), syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		r := a.traffic(trafficOrder{Kind: "shoot", Addr: netip.AddrPortFrom(b.in[0], 7001), Bytes: 64, Count: 3000}).result()
+		r := a.traffic(trafficOrder{Kind: "shoot", Addr: netip.AddrPortFrom(b.in[0], 7001), Bytes: 64, Count: 2000}).result()
 		if err := syscall.Kill(ea.pid(), syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 		ea.status() // it runs again
-		if r.Good != 3000 {
+		if r.Good != 2000 {
 			t.Fatalf("%d packets were sent", r.Good)
 		}
 		return dropped(t, a) - before
 	}
 	if n := lost(); n != 0 {
-		t.Errorf("%d of 3000 packets are lost", n)
+		t.Errorf("%d of 2000 packets are lost", n)
 	}
 	a.run("ip", "link", "set", "own0", "txqueuelen", "500")
-	if n := lost(); n < 2000 {
-		t.Errorf("the control: %d of 3000 packets are lost", n)
+	if n := lost(); n < 1000 {
+		t.Errorf("the control: %d of 2000 packets are lost", n)
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 
 // queue is how many packets wait in a device until they are read. The kernel's own
 // 500 are full after 2.5 ms at 200,000 packets a second, and whoever reads may get no
-// processor for as long as that. A slow wire does not fill it: it drops packets itself.
-const queue = 4096
+// processor for longer than that; these last 10 ms. A slow wire does not fill them, it
+// drops packets itself; but super-packets of TCP count as one, so that many more would
+// be a long queue for whoever comes behind.
+const queue = 2048
 
 // Configure gives a device its MTU and addresses and brings it up. gsoSize is
 // the longest super-packet that it may be given, 0: the kernel's own limit.
