@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -73,6 +74,16 @@ func steered(t *testing.T) (Kernel, Policy) {
 		"route add default via 192.168.1.1", "-6 route add default via fd12::1", "route add 0.0.0.0/1 via 10.8.0.1", "route add 128.0.0.0/1 via 10.8.0.1",
 	} {
 		ip(t, args)
+	}
+	// The kernel adds the local routes of IPv6 addresses some time after them.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		local := ip(t, "-6 route show table local")
+		if strings.Contains(local, "fd12::101 ") && strings.Contains(local, "fd00:8::2 ") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no local routes:\n%s", local)
+		}
 	}
 	k := Kernel{h}
 	p := home()

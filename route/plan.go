@@ -84,7 +84,7 @@ func (m *maker) make() {
 		return
 	}
 	for _, c := range m.Carriers {
-		m.carrier(c)
+		m.carrier(c, full)
 	}
 	m.rule(Rule{Priority: priorityInside, Table: m.Table + 1})
 	if full {
@@ -186,7 +186,7 @@ func (m *maker) nowhere(table uint32, dst netip.Prefix) {
 // routes may hide it, then the main table, for the copy may be out of date. Of that
 // one those routes count that are longer than the client's own. While there is
 // neither, the owner's packets go no further: they would go round in the tunnel.
-func (m *maker) carrier(c Carrier) {
+func (m *maker) carrier(c Carrier, full bool) {
 	for _, e := range c.Endpoints {
 		addr := e.Addr.Addr()
 		if !m.mine(addr) {
@@ -223,7 +223,7 @@ func (m *maker) carrier(c Carrier) {
 			}
 		}
 		for _, r := range rules {
-			if table, ok := m.beyond(c, addr); ok {
+			if table, ok := m.beyond(c, addr, full); ok {
 				r.Priority, r.Table = priorityNowhere, table
 				m.rule(r)
 			}
@@ -231,15 +231,22 @@ func (m *maker) carrier(c Carrier) {
 	}
 }
 
-// beyond is where a carrier without a way goes: into another tunnel that it may be
-// inside, and nowhere (0) otherwise. Of a tunnel that has the server among its
-// prefixes the rules behind know.
-func (m *maker) beyond(c Carrier, addr netip.Addr) (table uint32, ok bool) {
+// beyond is where a carrier without a way goes instead of going on: into another
+// tunnel that it may be inside, and nowhere (0) otherwise. Where nothing behind leads
+// into a tunnel it goes on, for others have rules too; and of another tunnel that has
+// the server among its prefixes the rules behind know.
+func (m *maker) beyond(c Carrier, addr netip.Addr, full bool) (table uint32, ok bool) {
+	holds := func(t Tunnel) bool {
+		return slices.ContainsFunc(t.Prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+	}
+	if !full && !slices.ContainsFunc(m.Tunnels, holds) {
+		return 0, false
+	}
 	for i, t := range m.Tunnels {
 		if t.Index == 0 || slices.Contains(c.Avoid, t.Index) {
 			continue
 		}
-		if slices.ContainsFunc(t.Prefixes, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if holds(t) {
 			return 0, false
 		}
 		if t.Full && slices.ContainsFunc(t.Addresses, m.mine) {

@@ -108,7 +108,9 @@ func TestPlanFollowsOwnerFamilyAndProfile(t *testing.T) {
 			p.Tunnels[0].Ethernet, p.Tunnels[0].Gateways = true, addrs("fd00::1", "10.8.0.1")
 		}, [][]string{{"0.0.0.0/0 via 10.8.0.1 dev tun0 onlink"}}, nil},
 		"split": {func(p *Policy) { p.Tunnels[0].Full = false },
-			[][]string{{"1912 lookup 1001"}, {"10.8.0.0/24 dev tun0"}, {"1909"}}, [][]string{{"1002"}, {"1915"}}},
+			[][]string{{"1912 lookup 1001"}, {"10.8.0.0/24 dev tun0"}, {"1909"}}, [][]string{{"1002"}, {"1915"}, {"1911"}}},
+		"split, and the server is in its prefix": {func(p *Policy) { p.Tunnels[0].Full, p.Tunnels[0].Prefixes = false, prefixes("203.0.113.0/24") },
+			[][]string{{"1912 lookup 1001"}, {"1911", "to 203.0.113.10/32", "unreachable"}}, nil},
 		"a tunnel's prefix that holds the LAN does not take it": {func(p *Policy) { p.Tunnels[0].Prefixes = prefixes("192.168.0.0/16") },
 			[][]string{{"1915 to 192.168.1.0/24"}}, [][]string{{"192.168.0.0/16"}}},
 		"a LAN that claims the tunnel's prefix does not get it": {func(p *Policy) { p.Exempt = prefixes("10.8.0.0/24", "10.0.0.0/8") },

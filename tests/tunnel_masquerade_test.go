@@ -72,6 +72,7 @@ func TestMasqueradeLetsPeersOutWithTheServersAddress(t *testing.T) {
 	add()
 	begins("far1", one, "10.8.0.7/32", none)
 	reaches("far1", false, "without --masquerade")
+	s.carelessly(func() { s.shadowed("far1", 40000, true) })
 	s.must(0, "tunnel", "down", "own0")
 	s.gone(before)
 
@@ -81,6 +82,7 @@ func TestMasqueradeLetsPeersOutWithTheServersAddress(t *testing.T) {
 	begins("far3", two, "10.8.0.8/32", none)
 	reaches("far2", true, "with it")
 	reaches("far3", true, "with it")
+	s.shadowed("far2", 40001, false)
 	seen, err := s.lab.Gateway.Run(s.ctx, "nft", "list", "table", "ip", "seen")
 	lines := strings.Split(seen, "\n")
 	if err != nil || !strings.Contains(seen, "echo-request counter packets 2 ") || !strings.Contains(seen, "10.8.0.0/24 counter packets 0 ") {

@@ -23,7 +23,7 @@ func TestTunnelOutlivesALostWireAndSleep(t *testing.T) {
 	if !s.reaches("5") {
 		t.Fatal("the tunnel does not work")
 	}
-	policy, start := s.policyOf(), s.mark()
+	policy, start, began := s.policyOf(), s.mark(), time.Now()
 	again := func(what string) {
 		t.Helper()
 		began := time.Now()
@@ -64,8 +64,8 @@ func TestTunnelOutlivesALostWireAndSleep(t *testing.T) {
 	if v := policy.Judge(frames); len(v.Leaks) > 0 {
 		t.Errorf("unexplained on the wire: %v", v)
 	}
-	if n := initiations(frames); n > 4 {
-		t.Errorf("%d handshakes were begun", n)
+	if n, most := initiations(frames), 4+int(time.Since(began)/(5*time.Second)); n > most { // one in 5 s is what a peer may ask
+		t.Errorf("%d handshakes were begun, want at most %d", n, most)
 	}
 	s.must(0, "tunnel", "down", "own0")
 	s.gone(before)

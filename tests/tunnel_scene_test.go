@@ -101,6 +101,11 @@ func manyJob(args []string) error {
 		c.Peers = append(c.Peers, engine.PeerConfig{Public: public, Allowed: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 2}), 32)}})
 		addresses = append(addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 1}), 24))
 	}
+	return runFar(c, addresses)
+}
+
+// runFar is a far end until the scene ends.
+func runFar(c tunnel.Config, addresses []netip.Prefix) error {
 	d, err := tunnel.New(c)
 	if err != nil {
 		return err
@@ -151,19 +156,9 @@ func farJob(args []string) error {
 			return err
 		}
 	}
-	d, err := tunnel.New(tunnel.Config{Name: endpoint.IfName(name), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
+	return runFar(tunnel.Config{Name: endpoint.IfName(name), Private: private, ListenPort: port, Peers: []engine.PeerConfig{{
 		Public: public, Preshared: shared, Endpoint: at, Allowed: allowed,
-	}}})
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := tun.Configure(d.Name(), d.MTU(), 0, addresses); err != nil {
-		return err
-	}
-	fmt.Print(ready)
-	time.Sleep(time.Hour) // its end is the scene's
-	return nil
+	}}}, addresses)
 }
 
 // delay passes one client's datagrams on between two ports, each after a while.

@@ -82,7 +82,7 @@ func datagramSocket(o trafficOrder) (int, error) {
 }
 
 // shoot sends datagrams of o.Bytes bytes for o.Lasts, o.Count in a second; 0: as
-// many as it can.
+// many as it can. Without an end it sends o.Count in all.
 func shoot(o trafficOrder) (r result, err error) {
 	fd, err := datagramSocket(o)
 	if err != nil {
@@ -93,6 +93,13 @@ func shoot(o trafficOrder) (r result, err error) {
 	m := newMessages(int(o.Bytes))
 	fmt.Println("ready")
 	begin := time.Now()
+	for o.Lasts == 0 && r.Good < int(o.Count) {
+		sent, err := m.call(unix.SYS_SENDMMSG, fd, min(many, int(o.Count)-r.Good), 0)
+		if err != nil {
+			return r, fmt.Errorf("send datagrams: %w", err)
+		}
+		r.Good += sent
+	}
 	for now := begin; now.Sub(begin) < o.Lasts; now = time.Now() {
 		n := many
 		if o.Count > 0 {
