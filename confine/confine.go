@@ -94,7 +94,15 @@ func missing(parts []Part) (out []Part) {
 func every(what string, trap, a1, a2, a3 uintptr) error {
 	// prctl wants its unused arguments to be zero.
 	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("%s: %w", what, errno)
+		return fmt.Errorf("%s: %w", what, refusal(errno))
 	}
 	return nil
+}
+
+// refusal says what the runtime means by ENOTSUP: threads that are not its own.
+func refusal(errno syscall.Errno) error {
+	if errno != syscall.ENOTSUP {
+		return errno
+	}
+	return fmt.Errorf("this program was built with cgo, whose threads cannot all be confined; build it with CGO_ENABLED=0, as `make build` does: %w", errno)
 }

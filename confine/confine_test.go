@@ -178,3 +178,13 @@ func TestProbeTellsOfEachPart(t *testing.T) {
 		}
 	}
 }
+
+func TestAProgramWithCgoIsToldHowToBeBuilt(t *testing.T) {
+	err := confine.Refusal(syscall.ENOTSUP)
+	if !errors.Is(err, syscall.ENOTSUP) || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+		t.Errorf("ENOTSUP: %v", err)
+	}
+	if err := confine.Refusal(syscall.EPERM); !errors.Is(err, syscall.EPERM) || err.Error() != syscall.EPERM.Error() {
+		t.Errorf("EPERM: %v, wanted as it is", err)
+	}
+}

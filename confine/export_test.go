@@ -1,3 +1,6 @@
 package confine
 
-var LandlockParts = landlockParts
+var (
+	LandlockParts = landlockParts
+	Refusal       = refusal
+)

@@ -41,11 +41,12 @@ func (b *builder) output() Chain {
 		b.namesOut(&c)
 	}
 	for _, name := range b.names {
-		if b.Profile == Full {
-			c.reject("out-source-"+name, "an address of the LAN inside the tunnel tells who sends",
-				onIface(Outgoing, name), FIB{SourceNotOnOutIface})
+		if b.Profile == Split {
+			c.add("out-tunnel-"+name, "what the tunnel is for", Accept, onIface(Outgoing, name))
+			continue
 		}
-		c.add("out-tunnel-"+name, "what the tunnel is for", Accept, onIface(Outgoing, name))
+		c.add("out-tunnel-"+name, "what the tunnel is for", Accept, onIface(Outgoing, name), FIB{SourceOnOutIface})
+		c.reject("out-source-"+name, "an address of the LAN inside the tunnel tells who sends", onIface(Outgoing, name))
 	}
 	if b.Profile == Split {
 		b.servers(func(ipv6 bool) {
@@ -110,6 +111,9 @@ func (b *builder) input() Chain {
 		return c
 	}
 	c.add("in-loopback", "the host talks to itself", Accept, onIface(Incoming, loopback))
+	for _, name := range b.names {
+		c.add("in-tunnel-"+name, "what the tunnel is for", Accept, onIface(Incoming, name))
+	}
 	for i, k := range b.carriers {
 		for _, ipv6 := range families {
 			if len(ofFamily(k.ends, ipv6)) > 0 {
@@ -124,9 +128,6 @@ func (b *builder) input() Chain {
 		c.add("in-icmp-error", "path MTU and errors of a carrier", Accept, ICMP{Types: []uint8{3, 11, 12}, AnyCode: true}, related)
 		// The same and packet too big (RFC 4443).
 		c.add("in-icmp6-error", "path MTU and errors of a carrier", Accept, ICMP{IPv6: true, Types: []uint8{1, 2, 3, 4}, AnyCode: true}, related)
-	}
-	for _, name := range b.names {
-		c.add("in-tunnel-"+name, "what the tunnel is for", Accept, onIface(Incoming, name))
 	}
 	c.Rules = append(c.Rules, upkeepIn()...)
 	for _, g := range b.Guests {
@@ -180,18 +181,19 @@ func (b *builder) prerouting() Chain {
 	for _, name := range slices.Concat([]string{loopback}, b.names, b.Guests) {
 		c.add("pre-inside-"+name, "loopback, tunnels and guests are not the wire", Accept, onIface(Incoming, name))
 	}
-	// The question that an ordinary packet answers first: it costs one lookup.
-	c.add("pre-strong-host", "a tunnel's address is reached by the tunnel only (CVE-2019-14899)", Drop,
-		FIB{DestinationNotOnIface}, FIB{DestinationLocal})
-	c.Rules = append(c.Rules, upkeepIn()...)
+	// Carriers' answers, which are most of what comes by a wire, come first.
 	b.servers(func(ipv6 bool) {
 		for i, k := range b.carriers {
 			if len(ofFamily(k.ends, ipv6)) > 0 {
 				c.add("pre-"+carrierSet(i, ipv6), "its route may depend on a mark that answers lack", Accept,
-					Tuple{Src, ipv6, carrierSet(i, ipv6)})
+					Tuple{Src, ipv6, carrierSet(i, ipv6)}, FIB{DestinationOnIface})
 			}
 		}
 	})
+	// The question that an ordinary packet answers first: it costs one lookup.
+	c.add("pre-strong-host", "a tunnel's address is reached by the tunnel only (CVE-2019-14899)", Drop,
+		FIB{DestinationNotOnIface}, FIB{DestinationLocal})
+	c.Rules = append(c.Rules, upkeepIn()...)
 	c.add("pre-reverse-path", "strict, for both families: the rp_filter knob has no IPv6 twin", Drop, FIB{SourceUnreachableByIface})
 	return c
 }
@@ -200,6 +202,9 @@ func (b *builder) prerouting() Chain {
 // sockets, macvlan children and bridged guests pass no inet hook.
 func (b *builder) fence(w Wire) Chain {
 	c := Chain{Name: FenceName(w), Hook: Egress, Device: w.Name, Priority: priorityFilter, Policy: b.openEnd()}
+	b.servers(func(ipv6 bool) {
+		c.add("fence-carrier"+digit(ipv6), "the tuple; the output chain has checked the owner", Accept, Tuple{Dst, ipv6, tupleSet(ipv6)})
+	})
 	if len(b.own) > 0 {
 		if own := ipv4Only(b.own); len(own) > 0 {
 			c.add("fence-arp-tunnel", "ARP must not tell the tunnel's address", Drop, EtherType{etherARP}, ARPSender{own})
@@ -211,7 +216,6 @@ func (b *builder) fence(w Wire) Chain {
 		c.add("fence-eapol", "the LAN may demand authentication", Accept, EtherType{etherEAPOL})
 	}
 	b.servers(func(ipv6 bool) {
-		c.add("fence-carrier"+digit(ipv6), "the tuple; the output chain has checked the owner", Accept, Tuple{Dst, ipv6, tupleSet(ipv6)})
 		c.add("fence-fragment"+digit(ipv6), "a carrier's later fragments have no port", Accept,
 			AddrSet{Dst, ipv6, serverSet(ipv6)}, TrailingFragment{ipv6})
 	})

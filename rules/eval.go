@@ -226,7 +226,8 @@ func (p Packet) answers(q Question) bool {
 		SourceUnreachableByIface: !p.SrcReachableByIn,
 		DestinationLocal:         p.DstLocal,
 		DestinationNotOnIface:    !p.DstOnIn,
-		SourceNotOnOutIface:      !p.SrcOnOut,
+		DestinationOnIface:       p.DstOnIn,
+		SourceOnOutIface:         p.SrcOnOut,
 	}[q]
 }
 

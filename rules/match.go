@@ -152,8 +152,10 @@ const (
 	// DestinationNotOnIface: the destination is no address of the interface
 	// on which the packet came.
 	DestinationNotOnIface
-	// SourceNotOnOutIface: the source is no address of the outgoing interface.
-	SourceNotOnOutIface
+	// DestinationOnIface: it is one.
+	DestinationOnIface
+	// SourceOnOutIface: the source is an address of the outgoing interface.
+	SourceOnOutIface
 )
 
 func (Iface) match()            {}

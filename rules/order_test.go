@@ -20,7 +20,7 @@ var fullOrder = []stage{
 	{"carriers", []string{"out-carrier"}},
 	{"names inside", []string{"out-resolver-"}},
 	{"no other names", []string{"out-dns-", "out-names"}},
-	{"tunnels", []string{"out-source-", "out-tunnel-"}},
+	{"tunnels", []string{"out-tunnel-", "out-source-"}},
 	{"link upkeep", []string{"out-dhcp", "out-nd"}},
 	{"guests", []string{"out-guest-"}},
 	{"servers in what follows", []string{"out-server"}},

@@ -208,7 +208,8 @@ func (q Question) text() string {
 		SourceUnreachableByIface: "fib saddr . iif oif missing",
 		DestinationLocal:         "fib daddr type local",
 		DestinationNotOnIface:    "fib daddr . iif type != local",
-		SourceNotOnOutIface:      "fib saddr . oif type != local",
+		DestinationOnIface:       "fib daddr . iif type local",
+		SourceOnOutIface:         "fib saddr . oif type local",
 	}[q]
 }
 

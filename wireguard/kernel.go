@@ -75,17 +75,14 @@ func Make(name endpoint.IfName, by Maker, port uint16, mark uint32) error {
 const redirects = "/proc/sys/net/ipv4/conf/all/send_redirects"
 
 // keeping does something that changes a setting by the way, and puts that back.
+// Where it may not be written, it stays as strict as the kernel made it.
 func keeping(setting string, do func() error) error {
-	before, err := os.ReadFile(setting)
-	if err != nil {
-		return err
+	before, _ := os.ReadFile(setting)
+	err := do()
+	if after, _ := os.ReadFile(setting); !bytes.Equal(before, after) {
+		_ = os.WriteFile(setting, before, 0)
 	}
-	failed := do()
-	after, err := os.ReadFile(setting)
-	if err == nil && !bytes.Equal(before, after) {
-		err = os.WriteFile(setting, before, 0)
-	}
-	return errors.Join(failed, err)
+	return err
 }
 
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.

@@ -131,9 +131,12 @@ func (w *writer) fib(q rules.Question) {
 	case rules.DestinationNotOnIface:
 		w.put(&expr.Fib{Register: reg, FlagDADDR: true, FlagIIF: true, ResultADDRTYPE: true})
 		w.differs(kind(unix.RTN_LOCAL))
-	case rules.SourceNotOnOutIface:
+	case rules.DestinationOnIface:
+		w.put(&expr.Fib{Register: reg, FlagDADDR: true, FlagIIF: true, ResultADDRTYPE: true})
+		w.equal(kind(unix.RTN_LOCAL))
+	case rules.SourceOnOutIface:
 		w.put(&expr.Fib{Register: reg, FlagSADDR: true, FlagOIF: true, ResultADDRTYPE: true})
-		w.differs(kind(unix.RTN_LOCAL))
+		w.equal(kind(unix.RTN_LOCAL))
 	}
 }
 
