@@ -25,18 +25,5 @@ nmcli connection add type vpn con-name vm vpn-type openvpn vpn.data 'connection-
 			opens:    true, named: true, drift: drift["NetworkManager"],
 		})
 	})
-	s.part("WireGuard", func(s *scene) {
-		s.put("/root/wg0.conf", s.farWireGuard("0.0.0.0/0")+"\n")
-		s.must("rm /etc/vpnguard/vpnguard.toml; nmcli connection import type wireguard file /root/wg0.conf && nmcli connection down wg0; nmcli connection modify wg0 connection.autoconnect no ipv4.dns 10.53.0.1 ipv4.dns-priority -5 && vpnguard hooks remove networkmanager")
-		s.runs(client{
-			name: "NetworkManager's WireGuard", dev: "wg0", inner: "10.66.0.2",
-			start:    "nmcli --wait 60 connection up wg0",
-			stop:     "nmcli --wait 60 connection down wg0",
-			hook:     "vpnguard hooks install networkmanager",
-			carriers: []wire.Carrier{carrier(51820, wire.UDP)},
-			leaks:    []string{"bound", "group6", "packet", "lan", "udp6"},
-			opens:    true, named: true, drift: drift["NetworkManager"],
-		})
-	})
 	s.guest.Kill()
 }
