@@ -127,6 +127,7 @@ func networkmanager(exe string) Wiring {
 		Pieces: []Piece{script(dir+"pre-up.d/50-vpnguard", line), script(dir+"50-vpnguard", line), script(dir+"pre-down.d/50-vpnguard", line)},
 		Notes: []string{
 			"NetworkManager tells no server of a VPN plugin: " + Missing("networkmanager") + ".",
+			"Its OpenVPN gives up root for a user of its own, who reconnects: owner = [\"root\", \"nm-openvpn\"] there.",
 			"Of its own WireGuard endpoints, mark and allowed IPs are read from the device. A profile that carries everything has a mark by itself; any other needs one: nmcli connection modify NAME wireguard.fwmark 51820.",
 			"strongSwan's plugin sends by IPsec policy and not by its device; it cannot be sealed.",
 		},
