@@ -143,7 +143,7 @@ func pppd(exe string) Wiring {
 			script("/etc/ppp/ip-down.d/50vpnguard", down), script("/etc/ppp/ipv6-down.d/50vpnguard", down),
 		},
 		Notes: []string{
-			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended.",
+			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended, one by which others dial in as well.",
 			"xl2tpd needs `force userspace = yes` in its [global]: the kernel sends L2TP with the uid of whoever uses the tunnel.",
 			"Links with a line of their own, PPPoE and modems, are left alone.",
 			"pppd does not tell your stop from the peer's: `vpnguard down --dev pppN` opens the host.",
