@@ -4,8 +4,6 @@ package tests
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -74,29 +72,5 @@ func (s *tunnelScene) pings(node *lab.Node, to string, count int) {
 	out, err := node.Run(s.ctx, "busybox", "ping", "-q", "-c", fmt.Sprint(count), "-W", "20", to)
 	if err != nil || !strings.Contains(out, fmt.Sprintf("%d packets transmitted, %d packets received", count, count)) {
 		s.Errorf("ping from %s to %s: %v: %s", node.Name, to, err, out)
-	}
-}
-
-// wgQuick writes a configuration of wg-quick; the lines belong to [Interface].
-func (s *tunnelScene) wgQuick(allowed string, lines ...string) {
-	s.Helper()
-	file := s.lab.Client.Path("/etc/wireguard/own0.conf")
-	text := fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.8.0.2/24, fd00:8::2/64\n%s\n[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\nAllowedIPs = %s\n",
-		s.private.Reveal(), strings.Join(lines, "\n"), s.public, s.shared.Reveal(), far.Endpoint(), allowed)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		s.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		s.Fatal(err)
-	}
-}
-
-// quick runs wg-quick, which must succeed.
-func (s *tunnelScene) quick(verb string) {
-	s.Helper()
-	if out, err := s.lab.Client.Run(s.ctx, "wg-quick", verb, "own0"); err != nil {
-		s.Fatal(err)
-	} else {
-		s.Logf("wg-quick %s:\n%s", verb, out)
 	}
 }

@@ -3,39 +3,13 @@
 package tests
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vpnguard/vpnguard/lab/probe"
-	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
-
-// everything is what a VPN for all traffic carries.
-const everything = "0.0.0.0/0, ::/0"
-
-// shownLines are the lines that `hooks show` prints for a client's configuration.
-func (s *tunnelScene) shownLines(client string) (lines []string) {
-	s.Helper()
-	out, _ := s.must(0, "hooks", "show", client)
-	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// ready makes what wg-quick, and a WireGuard device that comes up, leave behind by
-// themselves part of the host as it was.
-func (s *tunnelScene) ready() {
-	s.Helper()
-	if err := s.lab.Client.Script(s.ctx, "cd /proc/sys/net/ipv4/conf/all\necho 1 > src_valid_mark\necho 0 > send_redirects\n"); err != nil {
-		s.Fatal(err)
-	}
-}
 
 // With a real wg-quick, the kernel's WireGuard and the lines of `hooks show` no
 // probe gets past; without them each does, beside the tunnel or after it.
@@ -73,9 +47,6 @@ func TestWGQuickIsSealedByTheLinesOfHooksShow(t *testing.T) {
 	s.restored(before)
 }
 
-// short are some of each kind.
-var short = []string{"udp-public", "tcp-public-v6", "udp-server", "udp-carrier-port", "bind-device-udp", "packet-ipv4", "dns-udp-lan"}
-
 // showsBeside is the control: each probe shows on the wire past wg-quick's tunnel
 // or, where its routes cover it, without one.
 func (s *tunnelScene) showsBeside(names []string, policy wire.Policy) {
@@ -109,25 +80,6 @@ func (s *tunnelScene) showsBeside(names []string, policy wire.Policy) {
 		s.Errorf("only %d probes show past wg-quick's tunnel", past)
 	}
 	s.Logf("%d probes show past the tunnel, %d without one", past, len(inside))
-}
-
-// sealedAs demands one session, with what is read from the device.
-func (s *tunnelScene) sealedAs(profile, client string) {
-	s.Helper()
-	v := s.view()
-	if v.State != "sealed" || len(v.Sessions) != 1 {
-		s.Fatalf("status:\n%s", v.text)
-	}
-	for _, want := range []string{
-		`"client": "` + client + `"`, `"profile": "` + profile + `"`, fmt.Sprintf("%q", far.Endpoint().String()+"/udp"), `"mark": "0xca6c/0xffffffff"`, `"uids": []`,
-	} {
-		if !strings.Contains(v.text, want) {
-			s.Errorf("status does not say %s:\n%s", want, v.text)
-		}
-	}
-	if err := s.lab.TunnelWorks(s.ctx, s.user, site.Server, site.Server6); err != nil {
-		s.Error(err)
-	}
 }
 
 // AllowedIPs that are not everything make the session split: they belong in the

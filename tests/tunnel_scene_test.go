@@ -42,7 +42,10 @@ type tunnelScene struct {
 	server  key.Private
 	public  key.Public // the server's
 	conf    string     // path in the client
-	dial    []string   // the job of a far end that dials the address that is added
+	// userspace is the program that wg-quick starts where the kernel has no
+	// WireGuard; empty: its usual one.
+	userspace string
+	dial      []string // the job of a far end that dials the address that is added
 }
 
 func newTunnelScene(t testing.TB) *tunnelScene { return newDistantScene(t, 0) }

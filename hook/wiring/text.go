@@ -127,6 +127,7 @@ func networkmanager(exe string) Wiring {
 		Pieces: []Piece{script(dir+"pre-up.d/50-vpnguard", line), script(dir+"50-vpnguard", line), script(dir+"pre-down.d/50-vpnguard", line)},
 		Notes: []string{
 			"NetworkManager tells no server of a VPN plugin: " + Missing("networkmanager") + ".",
+			"Its OpenVPN gives up root for a user of its own, who reconnects: owner = [\"root\", \"nm-openvpn\"] there.",
 			"Of its own WireGuard endpoints, mark and allowed IPs are read from the device. A profile that carries everything has a mark by itself; any other needs one: nmcli connection modify NAME wireguard.fwmark 51820.",
 			"strongSwan's plugin sends by IPsec policy and not by its device; it cannot be sealed.",
 		},
@@ -142,7 +143,7 @@ func pppd(exe string) Wiring {
 			script("/etc/ppp/ip-down.d/50vpnguard", down), script("/etc/ppp/ipv6-down.d/50vpnguard", down),
 		},
 		Notes: []string{
-			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended.",
+			"pppd tells no server: give the link's options `ipparam ADDR:PORT/PROTO`. A link that cannot be sealed is ended, one by which others dial in as well.",
 			"xl2tpd needs `force userspace = yes` in its [global]: the kernel sends L2TP with the uid of whoever uses the tunnel.",
 			"Links with a line of their own, PPPoE and modems, are left alone.",
 			"pppd does not tell your stop from the peer's: `vpnguard down --dev pppN` opens the host.",

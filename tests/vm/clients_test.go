@@ -10,13 +10,16 @@ import (
 
 // Each client of a booted Debian with its own kernel, sealed by the wiring that
 // `vpnguard hooks` puts in or prints.
-func TestTheKernelsTunnelsAreSealed(t *testing.T) {
+func TestClientsAreSealedOnABootedHost(t *testing.T) {
 	s := newFarScene(t, "networkd")
 	s.part("pppd over ssh", (*scene).pppOverSSH)
 	s.part("L2TP", (*scene).l2tp)
 	s.part("strongSwan", (*scene).strongSwan)
 	s.part("vpnc", (*scene).vpnc)
 	s.part("OpenVPN and a split WireGuard", (*scene).both)
+	for _, c := range resolvConfs {
+		s.part("OpenVPN, resolv.conf "+c.mode, func(s *scene) { s.namesIn(c.mode, c.prepare) })
+	}
 	s.guest.Kill()
 }
 
@@ -115,6 +118,6 @@ func (s *scene) both() {
 	if leaks := strayed.Find(s.guest.Gateway.Frames()[s.since:]); len(leaks) > 0 {
 		s.Errorf("the network without its tunnel: %s", wire.Describe(leaks[0]))
 	}
-	s.must("vpnguard down --dev wg0")
+	s.must("vpnguard down --dev wg0 && vpnguard hooks remove openvpn /etc/openvpn/client/vm.conf && vpnguard hooks remove wg-quick /etc/wireguard/wg0.conf")
 	s.same(before, s.snapshot())
 }

@@ -18,6 +18,15 @@
 // failures; who brings the wire up, in managers. A new unit is a line in each
 // that concerns it.
 //
+// With a second card the guest holds the far end as well, in a namespace of its
+// own: VPN servers and resolvers. What goes there leaves by the first card, is
+// recorded, and comes back by the second:
+//
+//	qemu: wire0 ---> Gateway ---> far0, namespace far: 192.168.77.1, 203.0.113.5
+//
+// How a client is driven there is a client of the tests, and what is demanded of each in
+// scene.runs.
+//
 // What needs no cable but a kernel that the test's machine may lack runs in the
 // laboratory of network namespaces, inside the guest: TestInTheLaboratory boots one
 // guest for the tests of package tests that have the tag vm, a subtest each.

@@ -73,9 +73,12 @@ func (s *scene) put(path, text string) {
 	s.must(fmt.Sprintf("mkdir -p '%s' && base64 -d > '%s' <<'END' && chmod 600 '%s'\n%s\nEND", filepath.Dir(path), path, path, base64.StdEncoding.EncodeToString([]byte(text))))
 }
 
-// farOpenVPN starts the server; its client's keys are in /etc/openvpn/client.
+// farOpenVPN starts the server, once; its client's keys are in /etc/openvpn/client.
 func (s *scene) farOpenVPN() {
 	s.Helper()
+	if _, status, err := s.guest.Run(time.Minute, "systemctl is-active far-openvpn"); err == nil && status == 0 {
+		return
+	}
 	pki, err := openvpn.NewPKI(filepath.Join(s.machine.Dir, "pki"))
 	if err != nil {
 		s.Fatal(err)
@@ -93,7 +96,7 @@ dh none
 proto udp4
 local `+vpnServer+`
 server 10.8.0.0 255.255.255.0
-keepalive 2 10
+keepalive 10 300
 push "redirect-gateway def1"
 push "dhcp-option DNS 10.53.0.1"
 push "dhcp-option DOMAIN corp.example"

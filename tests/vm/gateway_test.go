@@ -118,3 +118,49 @@ func (p *pipe) Read(b []byte) (int, error) {
 	p.in = p.in[n:]
 	return n, nil
 }
+
+// With a second card what the first one sends is recorded and passed on, and what
+// comes back is not recorded.
+func TestTheGatewayPassesFramesBetweenTheCards(t *testing.T) {
+	near, guest := net.Pipe()
+	far, server := net.Pipe()
+	g := NewGateway(near, far)
+	there, back := []byte("there and"), []byte("back again")
+	if err := writeFrame(guest, there); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readFrame(server); err != nil || string(got) != string(there) {
+		t.Errorf("at the far card: %q, %v", got, err)
+	}
+	if err := writeFrame(server, back); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readFrame(guest); err != nil || string(got) != string(back) {
+		t.Errorf("back at the near card: %q, %v", got, err)
+	}
+	_ = guest.Close()
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	if frames := g.Frames(); len(frames) != 1 || string(frames[0].Data) != string(there) {
+		t.Errorf("recorded: %d frames", len(frames))
+	}
+	_ = server.Close()
+}
+
+// A far card that reads nothing does not hold the near one up.
+func TestAFarCardWithoutADriverLosesFrames(t *testing.T) {
+	near, guest := net.Pipe()
+	far, _ := net.Pipe()
+	g := NewGateway(near, far)
+	const sent = farQueue + 100
+	for range sent {
+		if err := writeFrame(guest, []byte("a frame")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = guest.Close()
+	if err := g.Close(); err != nil || len(g.Frames()) != sent {
+		t.Errorf("recorded %d frames of %d, %v", len(g.Frames()), sent, err)
+	}
+}

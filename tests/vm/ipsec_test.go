@@ -124,8 +124,9 @@ Interface name tun0
 `)
 	s.runs(client{
 		name: "vpnc", dev: "tun0", inner: "10.11.0.2",
-		start:    "systemd-run --collect --unit=vpn-vpnc -p KillMode=process vpnc --no-detach /etc/vpnc/vm.conf",
-		stop:     "systemctl stop vpn-vpnc",
+		start: "systemd-run --collect --unit=vpn-vpnc -p KillMode=process vpnc --no-detach /etc/vpnc/vm.conf",
+		// vpnc-script puts the default route back as one of its own.
+		stop:     "systemctl stop vpn-vpnc; ip route replace default via 192.168.77.1 dev wire0 proto dhcp src 192.168.77.100 metric 1024; ip route del default via 192.168.77.1 dev wire0 proto boot || :",
 		hook:     "vpnguard hooks install vpnc",
 		carriers: []wire.Carrier{carrier(500, wire.UDP), carrier(4500, wire.UDP)},
 		leaks:    append([]string{"server"}, unguarded...),

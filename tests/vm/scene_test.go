@@ -127,7 +127,7 @@ func (s *scene) boot() {
 // must runs a script that must succeed.
 func (s *scene) must(script string) string {
 	s.Helper()
-	out, status, err := s.guest.Run(time.Minute, script)
+	out, status, err := s.guest.Run(patience, script)
 	if err != nil {
 		s.Fatal(err, "\n", string(s.guest.consoleTail()))
 	}
