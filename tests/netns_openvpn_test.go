@@ -136,6 +136,8 @@ func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
 	}
 	s.restored(before)
 	s.takesADevice(server)
+	s.insideASealedHost(server)
+	s.restored(before)
 	// The control of the streams: one of the host's.
 	stream, err := s.lab.Stream(s.ctx, s.lab.Client, s.user, probe.Stream{To: netip.AddrPortFrom(site.Public, 9), Rate: 1000})
 	must(err)
@@ -160,6 +162,13 @@ func (s *scene) takesADevice(server openvpn.Server) {
 	if err := s.lab.Client.Script(s.ctx, "ip link set tun5 addrgenmode none\nip -6 addr flush dev tun5 scope link\necho 1 > /proc/sys/net/ipv4/conf/tun5/accept_local\n"); err != nil {
 		s.Fatal(err)
 	}
+	settled := func() {
+		s.until("no address is tentative", func() bool {
+			out, err := s.lab.Client.Run(s.ctx, "ip", "-6", "addr", "show", "tentative")
+			return err == nil && out == ""
+		})
+	}
+	settled()
 	before := s.snapshot()
 	for _, end := range [][]string{{"netns", "down", "grey"}, {"recover"}} {
 		s.must(0, "netns", "up", "grey", "--dev", "tun5", "--dns", "8.8.8.8")
@@ -176,6 +185,7 @@ func (s *scene) takesADevice(server openvpn.Server) {
 			s.carriesInside("grey", "without its keeper")
 		}
 		s.must(0, end...)
+		settled()
 		s.restored(before)
 	}
 	// A device that vanishes leaves nothing behind that has connectivity.
@@ -188,6 +198,29 @@ func (s *scene) takesADevice(server openvpn.Server) {
 		s.Error("grey has connectivity without its device")
 	}
 	s.must(0, "netns", "down", "grey")
+}
+
+// insideASealedHost brings a namespace up on a host that another VPN seals: its
+// carrier goes by that one's tunnel.
+func (s *scene) insideASealedHost(server openvpn.Server) {
+	s.Helper()
+	file := s.otherTunnel(nestedFar, "4002")
+	host := s.connect(openvpn.Client{Remotes: remotes(server)})
+	s.must(0, "status")
+	start := s.mark()
+	s.must(0, append([]string{"netns", "up", "nested", "--tunnel", file}, engineArgs()...)...)
+	if said := s.job(s.inside("nested", s.user), "ask", "tcp", "10.8.0.2", "10.8.0.1", "4002"); said != "connected: <nil>" {
+		s.Errorf("a namespace of a sealed host: %s", said)
+	}
+	s.must(0, "netns", "down", "nested")
+	s.must(0, "status")
+	policy := s.policy(server)
+	if v := policy.Judge(s.since(start)); len(v.Leaks) > 0 || v.Counts[wire.CarrierClass] == 0 {
+		s.Errorf("unexplained on the wire of a sealed host: %v", v)
+	}
+	if _, err := host.Stop(s.ctx); err != nil {
+		s.Fatal(err)
+	}
 }
 
 type openvpnProcess struct {
