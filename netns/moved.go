@@ -42,7 +42,8 @@ const chosenFlags = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAG
 type Route struct {
 	Dst, Src, Gateway   string // as netlink writes them; "": none
 	Table, Metric       int
-	Protocol, Scope     int
+	Protocol            netlink.RouteProtocol
+	Scope               netlink.Scope
 	Type, Family, Flags int
 }
 
@@ -120,7 +121,7 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 }
 
 func routeOf(r netlink.Route, family int) Route {
-	m := Route{Table: r.Table, Metric: r.Priority, Protocol: int(r.Protocol), Scope: int(r.Scope), Type: r.Type, Family: family, Flags: r.Flags}
+	m := Route{Table: r.Table, Metric: r.Priority, Protocol: r.Protocol, Scope: r.Scope, Type: r.Type, Family: family, Flags: r.Flags}
 	if r.Dst != nil {
 		m.Dst = r.Dst.String()
 	}
@@ -228,7 +229,7 @@ func (m Moved) reroute(h *netlink.Handle, index int) error {
 	routes := slices.Clone(m.Routes)
 	slices.SortStableFunc(routes, func(a, b Route) int { return len(a.Gateway) - len(b.Gateway) })
 	for _, r := range routes {
-		n := &netlink.Route{LinkIndex: index, Table: r.Table, Priority: r.Metric, Protocol: netlink.RouteProtocol(r.Protocol), Scope: netlink.Scope(r.Scope), Type: r.Type, Family: r.Family, Src: net.ParseIP(r.Src), Gw: net.ParseIP(r.Gateway)}
+		n := &netlink.Route{LinkIndex: index, Table: r.Table, Priority: r.Metric, Protocol: r.Protocol, Scope: r.Scope, Type: r.Type, Family: r.Family, Src: net.ParseIP(r.Src), Gw: net.ParseIP(r.Gateway)}
 		if _, dst, err := net.ParseCIDR(r.Dst); err == nil {
 			n.Dst = dst
 		}
