@@ -32,6 +32,8 @@ type Record struct {
 	Domains   []string
 	Up        bool // the tunnel works, as far as is known
 	MadeDir   bool // [PinDir] was not there before
+	// Moved is a device of the host's that goes back at the end; nil: none.
+	Moved *Moved `json:",omitempty"`
 }
 
 // Alive reports whether the process that keeps it runs.
@@ -129,6 +131,11 @@ func (p Page) recorded() bool {
 // Clear takes everything away that was recorded: the last act of a namespace.
 // Programs inside go on, without any connectivity.
 func (p Page) Clear(r Record) error {
+	if r.Moved != nil {
+		if err := p.giveBack(r); err != nil {
+			return err
+		}
+	}
 	err := Unpin(p.Name)
 	fault.Point("netns.unpinned")
 	if err == nil && r.MadeDir {
@@ -138,6 +145,18 @@ func (p Page) Clear(r Record) error {
 		return err
 	}
 	return p.store.Remove()
+}
+
+func (p Page) giveBack(r Record) error {
+	s, err := Open(p.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.Moved.restore() // it was never moved, or came back by itself
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.GiveBack(*r.Moved)
 }
 
 // removeDir takes the directory of pins away if it has become empty.

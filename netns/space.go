@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/internal/apart"
 	"github.com/vpnguard/vpnguard/internal/fault"
 )
 
@@ -39,7 +39,7 @@ func Create(name Name) (*Space, error) {
 	}
 	_ = f.Close()
 	fault.Point("netns.pin.before")
-	err = apart(func() error {
+	err = apart.Do(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make a network namespace: %w", err)
 		}
@@ -114,28 +114,10 @@ func (s *Space) FD() int { return int(s.file.Fd()) }
 // Do runs f inside, in a thread that ends with it. Goroutines that f starts
 // would run outside.
 func (s *Space) Do(f func() error) error {
-	return apart(func() error {
+	return apart.Do(func() error {
 		if err := unix.Setns(s.FD(), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter the namespace: %w", err)
 		}
 		return f()
 	})
-}
-
-// apart runs f in a thread that the runtime ends afterwards, for it never lets
-// it run anything else.
-func apart(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread does not end, and its namespace would show as the
-			// process's. While it is held here another one is taken.
-			done <- apart(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		done <- f()
-	}()
-	return <-done
 }

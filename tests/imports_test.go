@@ -110,11 +110,11 @@ var laws = []law{
 			"rules":    {"rules", "endpoint"}, "hook": {"hook", "endpoint"}, "config": {"config", "endpoint"},
 		}
 		for _, p := range []string{"sysctl", "state", "owner", "link", "survey", "route", "dns", "tunnel", "confine"} {
-			allowed[p] = []string{p, "endpoint", "internal/fault"}
+			allowed[p] = []string{p, "endpoint", "internal/apart", "internal/fault"}
 		}
 		allowed["blocked"] = []string{"blocked"}
 		allowed["wireguard"] = []string{"wireguard", "endpoint", "tunnel/key"}
-		allowed["netns"] = []string{"netns", "endpoint", "internal/fault", "rules", "nft", "state", "owner", "confine"}
+		allowed["netns"] = []string{"netns", "endpoint", "internal/apart", "internal/fault", "rules", "nft", "state", "owner", "confine"}
 		mine, ok := allowed[strings.Split(s.pkg(), "/")[0]]
 		if s.test() || !ok {
 			return

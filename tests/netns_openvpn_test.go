@@ -135,6 +135,9 @@ func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
 		t.Errorf("processes %v are left", left)
 	}
 	s.restored(before)
+	s.takesADevice(server)
+	s.insideASealedHost(server)
+	s.restored(before)
 	// The control of the streams: one of the host's.
 	stream, err := s.lab.Stream(s.ctx, s.lab.Client, s.user, probe.Stream{To: netip.AddrPortFrom(site.Public, 9), Rate: 1000})
 	must(err)
@@ -142,6 +145,82 @@ func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
 	s.until("the control shows", func() bool { return len(wire.Numbers(s.since(control), stream.Nonce)) > 0 })
 	_, err = stream.Stop()
 	must(err)
+}
+
+// takesADevice moves the device of a client that knows nothing of namespaces, and
+// gives it back as it was, its routes too; by recover after its keeper was killed.
+func (s *scene) takesADevice(server openvpn.Server) {
+	s.Helper()
+	client, err := openvpn.Client{Number: 5, Remotes: remotes(server)}.Start(s.ctx, s.lab, s.pki)
+	if err == nil {
+		err = client.WaitUp(s.ctx, 1)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	// A link-local address that the kernel chooses is another one each time.
+	if err := s.lab.Client.Script(s.ctx, "ip link set tun5 addrgenmode none\nip -6 addr flush dev tun5 scope link\necho 1 > /proc/sys/net/ipv4/conf/tun5/accept_local\n"); err != nil {
+		s.Fatal(err)
+	}
+	settled := func() {
+		s.until("no address is tentative", func() bool {
+			out, err := s.lab.Client.Run(s.ctx, "ip", "-6", "addr", "show", "tentative")
+			return err == nil && out == ""
+		})
+	}
+	settled()
+	before := s.snapshot()
+	for _, end := range [][]string{{"netns", "down", "grey"}, {"recover"}} {
+		s.must(0, "netns", "up", "grey", "--dev", "tun5", "--dns", "8.8.8.8")
+		s.carriesInside("grey", "after up")
+		s.untouched("without its tunnel's device")
+		if out, _ := s.sh("grey", s.user, "cat /etc/resolv.conf"); !strings.Contains(out, "nameserver 8.8.8.8") {
+			s.Errorf("grey's resolvers: %s", out)
+		}
+		if end[0] == "recover" {
+			if err := syscall.Kill(s.namespaces()["grey"].PID, syscall.SIGKILL); err != nil {
+				s.Fatal(err)
+			}
+			s.until("grey is dead", func() bool { return s.namespaces()["grey"].State == "dead" })
+			s.carriesInside("grey", "without its keeper")
+		}
+		s.must(0, end...)
+		settled()
+		s.restored(before)
+	}
+	// A device that vanishes leaves nothing behind that has connectivity.
+	s.must(0, "netns", "up", "grey", "--dev", "tun5")
+	if _, err := client.Stop(s.ctx); err != nil {
+		s.Fatal(err)
+	}
+	s.until("grey is dead", func() bool { return s.namespaces()["grey"].State == "dead" })
+	if err := s.seenInside("grey"); err == nil {
+		s.Error("grey has connectivity without its device")
+	}
+	s.must(0, "netns", "down", "grey")
+}
+
+// insideASealedHost brings a namespace up on a host that another VPN seals: its
+// carrier goes by that one's tunnel.
+func (s *scene) insideASealedHost(server openvpn.Server) {
+	s.Helper()
+	file := s.otherTunnel(nestedFar, "4002")
+	host := s.connect(openvpn.Client{Remotes: remotes(server)})
+	s.must(0, "status")
+	start := s.mark()
+	s.must(0, append([]string{"netns", "up", "nested", "--tunnel", file}, engineArgs()...)...)
+	if said := s.job(s.inside("nested", s.user), "ask", "tcp", "10.8.0.2", "10.8.0.1", "4002"); said != "connected: <nil>" {
+		s.Errorf("a namespace of a sealed host: %s", said)
+	}
+	s.must(0, "netns", "down", "nested")
+	s.must(0, "status")
+	policy := s.policy(server)
+	if v := policy.Judge(s.since(start)); len(v.Leaks) > 0 || v.Counts[wire.CarrierClass] == 0 {
+		s.Errorf("unexplained on the wire of a sealed host: %v", v)
+	}
+	if _, err := host.Stop(s.ctx); err != nil {
+		s.Fatal(err)
+	}
 }
 
 type openvpnProcess struct {

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/lab/wire"
+	"github.com/vpnguard/vpnguard/tunnel/key"
 )
 
 // inside is the client as a program in a namespace sees it.
@@ -76,6 +78,45 @@ func (s *scene) untouched(when string) {
 	if err != nil || seen != netip.MustParseAddr("198.51.100.2") {
 		s.Errorf("%s: the internet sees the host as %s, %v", when, seen, err)
 	}
+}
+
+// otherFar is where another tunnel ends, with the same addresses inside, as the
+// client reaches it, and nestedFar as the VPN server does: a server answers from
+// the address that its routes prefer.
+var (
+	otherFar  = netip.MustParseAddrPort("198.51.100.1:1194")
+	nestedFar = netip.MustParseAddrPort("203.0.113.1:1194")
+)
+
+// otherTunnel starts that far end, with a service there, and returns the file of a
+// client of it.
+func (s *scene) otherTunnel(at netip.AddrPort, port string) (file string) {
+	s.Helper()
+	var texts []string
+	for range 2 {
+		private, err := key.NewPrivate(nil)
+		if err != nil {
+			s.Fatal(err)
+		}
+		public, err := private.Public()
+		if err != nil {
+			s.Fatal(err)
+		}
+		texts = append(texts, private.Reveal(), public.String())
+	}
+	shared, err := key.NewPreshared(nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.job(s.lab.Internet, "far", texts[0], texts[3], shared.Reveal(), "0s")
+	s.job(s.lab.Internet, "serve", port)
+	file = "/etc/vpnguard/own1.conf"
+	conf := fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.8.0.2/24\n[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\nAllowedIPs = 0.0.0.0/0\n", texts[2], texts[1], shared.Reveal(), at)
+	path := s.lab.Client.Path(file)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(conf), 0o600)); err != nil {
+		s.Fatal(err)
+	}
+	return file
 }
 
 // probesJob runs all probes of a host that has a tunnel or none, one after the

@@ -1,9 +1,7 @@
 package tests
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/wire"
-	"github.com/vpnguard/vpnguard/tunnel/key"
 )
 
 // A namespace has its tunnel and nothing else: before the tunnel is up, while it
@@ -93,28 +90,8 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 // private addresses, and demands that each reaches its own far end and no other.
 func (s *tunnelScene) besideAnother(policy wire.Policy) {
 	s.Helper()
-	private, err := key.NewPrivate(nil)
-	if err != nil {
-		s.Fatal(err)
-	}
-	public, err := private.Public()
-	client, e := s.private.Public()
-	if err := errors.Join(err, e); err != nil {
-		s.Fatal(err)
-	}
-	other := netip.MustParseAddrPort("198.51.100.1:1194")
-	s.job(s.lab.Internet, "far", private.Reveal(), client.String(), s.shared.Reveal(), "0s")
 	s.job(s.lab.Server, "serve", "4001")
-	s.job(s.lab.Internet, "serve", "4002")
-	text, err := os.ReadFile(s.lab.Client.Path(s.conf))
-	if err != nil {
-		s.Fatal(err)
-	}
-	file := "/etc/vpnguard/own1.conf"
-	conf := strings.NewReplacer(s.public.String(), public.String(), far.Endpoint().String(), other.String()).Replace(string(text))
-	if err := os.WriteFile(s.lab.Client.Path(file), []byte(conf), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	file := s.otherTunnel(otherFar, "4002")
 	start := s.mark()
 	s.must(0, append([]string{"netns", "up", "blue", "--tunnel", file}, engineArgs()...)...)
 	if _, said, code := s.vpnguard("exec", "--", "true"); code != 2 || !strings.Contains(said, "there are 2 namespaces") {
@@ -128,7 +105,7 @@ func (s *tunnelScene) besideAnother(policy wire.Policy) {
 			}
 		}
 	}
-	policy.Carriers = append(slices.Clone(policy.Carriers), wire.Carrier{Remote: other, Proto: wire.UDP})
+	policy.Carriers = append(slices.Clone(policy.Carriers), wire.Carrier{Remote: otherFar, Proto: wire.UDP})
 	if v := policy.Judge(s.since(start)); len(v.Leaks) > 0 {
 		s.Errorf("unexplained on the wire: %v", v)
 	}

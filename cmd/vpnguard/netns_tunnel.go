@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/vpnguard/vpnguard/config"
 	"github.com/vpnguard/vpnguard/endpoint"
@@ -76,7 +75,7 @@ func (t *nsTunnel) begin(ctx context.Context, k *nsKeeper) error {
 	if len(ends) == 0 {
 		return nil // a server waits for whoever comes
 	}
-	return t.handshake(ctx, k)
+	return handshake(ctx, k.Wait, t.ended, t.events, func(e keeper.Event) { t.note(k, e) }, nil, nil)
 }
 
 // configure gives the device addresses, routes and what MTU is known.
@@ -93,28 +92,6 @@ func (t *nsTunnel) configure(k *nsKeeper) error {
 		}
 		return tun.Route(name, t.plan.allowed())
 	})
-}
-
-// handshake waits for any peer's.
-func (t *nsTunnel) handshake(ctx context.Context, k *nsKeeper) error {
-	late := time.NewTimer(k.Wait)
-	defer late.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the first handshake: %w", ctx.Err())
-		case <-late.C:
-			return fmt.Errorf("no peer answered within %v", k.Wait)
-		case err := <-t.ended:
-			t.ended <- nil
-			return err
-		case e := <-t.events:
-			if e.Completed != nil {
-				return nil
-			}
-			t.note(k, e)
-		}
-	}
 }
 
 func (t *nsTunnel) stay(ctx context.Context, k *nsKeeper) error {

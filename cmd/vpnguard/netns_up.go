@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/config"
+	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/guardian"
 	"github.com/vpnguard/vpnguard/netns"
@@ -24,6 +26,8 @@ type netnsUpCommand struct {
 	Name       netns.Name       `arg:"" help:"Name of the namespace." placeholder:"NAME"`
 	Tunnel     string           `help:"The own tunnel: file in the format of wg-quick, or NAME for /etc/vpnguard/NAME.conf." placeholder:"CONF"`
 	OpenVPN    string           `name:"openvpn" help:"OpenVPN: its configuration file; more of its options follow behind --." placeholder:"CONF"`
+	Dev        endpoint.IfName  `help:"Device of a tunnel that is up, of any client." placeholder:"IF"`
+	DNS        []netip.Addr     `name:"dns" help:"Resolver inside, with --dev; may be given several times." placeholder:"ADDR" sep:"none"`
 	Options    []string         `arg:"" optional:"" help:"Options of OpenVPN, behind --." placeholder:"OPTION"`
 	Dir        string           `hidden:""` // of the caller
 	Owner      config.Owner     `help:"User of the own tunnel's engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
@@ -64,6 +68,9 @@ func (c *netnsUpCommand) Run(ctx context.Context, w *world) error {
 	for _, s := range c.AllowIn {
 		args = append(args, "--allow-in", s.String())
 	}
+	for _, a := range c.DNS {
+		args = append(args, "--dns", a.String())
+	}
 	if c.Owner.String() != "" {
 		args = append(args, "--owner", c.Owner.String())
 	}
@@ -91,13 +98,22 @@ func (c *netnsUpCommand) callersDir(args []string) ([]string, error) {
 
 // source is what the flags ask for, before anything is changed.
 func (c *netnsUpCommand) source(w *world) (source, netns.Record, error) {
+	given := 0
+	for _, v := range []string{c.Tunnel, c.OpenVPN, c.Dev.String()} {
+		given += min(len(v), 1)
+	}
 	switch {
-	case (c.Tunnel == "") == (c.OpenVPN == ""):
-		return nil, netns.Record{}, &usageError{errors.New("a namespace has one tunnel"), "nothing was changed; give --tunnel CONF or --openvpn CONF"}
+	case given != 1:
+		return nil, netns.Record{}, &usageError{fmt.Errorf("a namespace has one tunnel, and %d were given", given), "nothing was changed; give one of --tunnel CONF, --openvpn CONF and --dev IF"}
+	case len(c.DNS) > 0 && c.Dev == "":
+		return nil, netns.Record{}, &usageError{errors.New("--dns without --dev"), "nothing was changed; a tunnel's file and OpenVPN's server tell the resolvers"}
 	case c.OpenVPN != "":
 		return c.openvpnSource()
 	case len(c.Options) > 0:
 		return nil, netns.Record{}, &usageError{fmt.Errorf("unexpected argument %q", c.Options[0]), "nothing was changed; options behind -- are OpenVPN's"}
+	}
+	if c.Dev != "" {
+		return c.deviceSource()
 	}
 	return c.tunnelSource(w)
 }
@@ -168,6 +184,9 @@ func (k *nsKeeper) make() (err error) {
 	if old.PID != 0 {
 		if err := endClient(old); err != nil {
 			return err
+		}
+		if old.Moved != nil {
+			return &usageError{fmt.Errorf("namespace %q still has device %q of an earlier run", k.Name, old.Moved.Name), fmt.Sprintf("nothing was changed; `vpnguard netns down %s` gives it back", k.Name)}
 		}
 		if k.space, err = netns.Open(k.Name); err == nil && k.space.Inode == old.Inode {
 			k.adopted, k.rec.Inode = true, old.Inode

@@ -218,25 +218,33 @@ func (s *supervisor) configure() error {
 
 // handshake waits for any peer's.
 func (s *supervisor) handshake(ctx context.Context) error {
-	late := time.NewTimer(s.Wait)
+	return handshake(ctx, s.Wait, s.ended, s.events, func(e keeper.Event) {
+		s.sought(ctx, e)
+		s.note(e)
+	}, s.where.found, func(f found) { s.moved(ctx, f) })
+}
+
+// handshake waits for any peer's. note is told of all that happens, moved of where
+// names lead to, and ended still has what became of the engine's keeper afterwards.
+func handshake(ctx context.Context, wait time.Duration, ended chan error, events <-chan keeper.Event, note func(keeper.Event), names <-chan found, moved func(found)) error {
+	late := time.NewTimer(wait)
 	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the first handshake: %w", ctx.Err())
 		case <-late.C:
-			return fmt.Errorf("no peer answered within %v", s.Wait)
-		case err := <-s.ended:
-			s.ended <- nil
+			return fmt.Errorf("no peer answered within %v", wait)
+		case err := <-ended:
+			ended <- nil
 			return err
-		case f := <-s.where.found:
-			s.moved(ctx, f)
-		case e := <-s.events:
-			s.sought(ctx, e)
+		case f := <-names:
+			moved(f)
+		case e := <-events:
+			note(e)
 			if e.Completed != nil {
 				return nil
 			}
-			s.note(e)
 		}
 	}
 }

@@ -2,11 +2,11 @@ package tun
 
 import (
 	"fmt"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/vpnguard/vpnguard/endpoint"
+	"github.com/vpnguard/vpnguard/internal/apart"
 )
 
 // Probe tells what this kernel does for a TUN device. It makes one in a network
@@ -17,7 +17,10 @@ func Probe() (has Offload, err error) {
 	if err != nil {
 		return has, err
 	}
-	err = apart(func() error {
+	err = apart.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("make a network namespace to probe in: %w", err)
+		}
 		d, err := Open(name, All)
 		if err != nil {
 			return err
@@ -26,26 +29,4 @@ func Probe() (has Offload, err error) {
 		return d.Close()
 	})
 	return has, err
-}
-
-// apart runs f in a network namespace of its own, on a thread that ends with it.
-func apart(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		// It stays locked: the runtime ends the thread with the goroutine.
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread never ends, and shows its namespace as that of the
-			// whole process. While it is held here another one is taken.
-			done <- apart(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("make a network namespace to probe in: %w", err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
 }
