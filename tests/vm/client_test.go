@@ -39,14 +39,7 @@ var unguarded = []string{"bound", "group6", "packet", "lan", "udp6"}
 func (s *scene) runs(c client) {
 	s.Helper()
 	before := s.snapshot()
-	defer func() { // for those who come after it
-		if s.Failed() {
-			s.save()
-			out, _, err := s.guest.Run(time.Minute, "vpnguard status; ip -br addr; ip rule; ip route; ls -l /etc/resolv.conf; cat /etc/resolv.conf; resolvectl; journalctl -b --no-pager -n 60")
-			s.Logf("%v\n%s", err, out)
-			_, _, _ = s.guest.Run(time.Minute, c.stop+"; vpnguard down --all; vpnguard recover")
-		}
-	}()
+	defer s.clean(c.stop)
 
 	s.must(c.start)
 	s.works(c.inner)
@@ -87,6 +80,18 @@ func (s *scene) runs(c client) {
 	s.same(before, s.snapshot())
 	s.mark()
 	s.seen("opened", ways["udp"])
+}
+
+// clean tells how the guest is after a failure, and ends what would be in the way
+// of those who come after.
+func (s *scene) clean(stop string) {
+	if !s.Failed() {
+		return
+	}
+	s.save()
+	out, _, err := s.guest.Run(time.Minute, "vpnguard status; ip -br addr; ip rule; ip route; ls -l /etc/resolv.conf; cat /etc/resolv.conf; resolvectl; journalctl -b --no-pager -n 60")
+	s.Logf("%v\n%s", err, out)
+	_, _, _ = s.guest.Run(time.Minute, stop+"; vpnguard down --all; vpnguard recover")
 }
 
 // sealed waits until the client is up, the seal is whole and the tunnel works.

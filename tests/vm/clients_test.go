@@ -84,6 +84,7 @@ func (s *scene) both() {
 	s.put("/etc/wireguard/wg0.conf", s.farWireGuard("10.66.0.0/24"))
 	s.must("vpnguard hooks install openvpn /etc/openvpn/client/vm.conf && vpnguard hooks install wg-quick /etc/wireguard/wg0.conf")
 	before := s.snapshot()
+	defer s.clean("systemctl stop openvpn-client@vm; wg-quick down wg0")
 	const reach = "/usr/local/lib/guest ask 10.66.0.1:80 | grep -x 10.66.0.2"
 	const stray = "bash -c 'echo vm-stray- > /dev/udp/10.66.0.1/9'" // belongs in the small tunnel
 	strayed := wire.Evidence{Needles: [][]byte{[]byte("vm-stray-")}}

@@ -116,6 +116,7 @@ const ovpn = "client\ndev tun0\nnobind\nproto udp4\nremote " + vpnServer + " 119
 func (s *scene) farWireGuard(allowed string) (conf string) {
 	s.Helper()
 	keys := strings.Fields(s.must(`set -e
+umask 077
 modprobe wireguard
 for end in near distant; do wg genkey > /far/$end.key; wg pubkey < /far/$end.key > /far/$end.pub; done
 ip -n far link add far-wg type wireguard
