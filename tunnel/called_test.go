@@ -25,6 +25,12 @@ func TestServerOfTwoAddressesAnswersFromTheOneThatIsCalled(t *testing.T) {
 				}
 				b.run("ip", args...)
 				first, second := b.wire[family], netip.MustParsePrefix(more).Addr()
+				// The kernel adds the local route of an IPv6 address some time after it.
+				for deadline := time.Now().Add(time.Minute); !strings.Contains(b.run("ip", "route", "show", "table", "local")+b.run("ip", "-6", "route", "show", "table", "local"), second.String()+" "); time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s has no local route", second)
+					}
+				}
 				preferred, other := first, second
 				// Which one the routes prefer is the kernel's affair.
 				if strings.Contains(b.run("ip", "route", "get", a.wire[family].String()), second.String()) {

@@ -148,12 +148,15 @@ func (p tunnelPlan) sockets() (files []*os.File, err error) {
 	}
 	for i := range askSockets {
 		at := p.settings.BootstrapDNS[i/2%len(p.settings.BootstrapDNS)]
-		file, err := p.socketTo(netip.AddrPortFrom(at, 53))
-		if err != nil {
-			closeAll(files)
-			return nil, fmt.Errorf("open a socket to resolver %s: %w", at, err)
+		file, e := p.socketTo(netip.AddrPortFrom(at, 53))
+		if e != nil { // a host of one family reaches those of that
+			err = fmt.Errorf("open a socket to resolver %s: %w", at, e)
+			continue
 		}
 		files = append(files, file)
+	}
+	if len(files) == 0 {
+		return nil, err
 	}
 	return files, nil
 }

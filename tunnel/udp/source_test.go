@@ -19,6 +19,16 @@ func TestAnswersLeaveFromTheAddressThatWasCalled(t *testing.T) {
 			t.Fatalf("ip %q: %v: %s", args, err, out)
 		}
 	}
+	// The kernel adds the local routes of IPv6 addresses some time after them.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		local, err := exec.Command("ip", "-6", "route", "show", "table", "local").CombinedOutput()
+		if bytes.Contains(local, []byte("fd00::5 ")) && bytes.Contains(local, []byte("fd00::6 ")) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("no local routes: %v: %s", err, local)
+		}
+	}
 	for name, c := range map[string]struct {
 		family int
 		has    Offload
