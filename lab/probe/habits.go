@@ -14,9 +14,10 @@ import (
 	"github.com/vpnguard/vpnguard/lab/site"
 )
 
-// habits are what programs and daemons send by themselves: time, proxies,
-// connectivity checks, candidates of browsers' connections.
-func habits() []Probe {
+// Habits are what programs and daemons send by themselves: time, proxies,
+// connectivity checks, candidates of browsers' connections. They are ways that
+// [All] has, seen from the program.
+func Habits() []Probe {
 	udp := func(name string, h func(*shot) how, to netip.AddrPort) Probe {
 		return Probe{Name: name, To: to.String(), send: func(s *shot) { s.udp(h(s), to) }}
 	}
