@@ -46,6 +46,9 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
 		{"netns/x.go", use(module+"guard", ""), "leaf packages know nothing of ours"},
 		{"netns/x.go", use(module+"nft", ""), ""},
+		{"audit/catalogue/x.go", use(module+"lab", ""), "the audit's catalogue is data"},
+		{"audit/catalogue/x.go", use("os", "var _ = os.Args"), "the audit's catalogue is data"},
+		{"audit/catalogue/x.go", use(module+"audit/evidence", ""), ""},
 
 		{"audit/verdict/x.go", use("os", "var _ = os.Args"), "pure packages do no I/O"},
 		{"audit/report/x.go", use("net", "var _ net.Conn"), "pure packages do no I/O"},

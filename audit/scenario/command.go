@@ -36,7 +36,7 @@ func (c *commandClient) connect(b *bench) error {
 	if c.process, err = daemon.StartCommand(b.lab, "client", cmd); err != nil {
 		return err
 	}
-	if err := b.carries(connecting); err != nil {
+	if err := b.routed(ownDevice); err != nil {
 		return fmt.Errorf("%w; the command says:\n%s", err, c.process.Tail())
 	}
 	return b.hook("up")

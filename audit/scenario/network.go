@@ -90,7 +90,7 @@ func suspend(t *trial) error {
 		}
 		h.event("there is a lease")
 		// The way to the server, as the client's own network manager sets it.
-		if err := t.lab.Client.Script(t.ctx, fmt.Sprintf("ip route replace %s via %s dev eth0\nip route replace default via %s dev eth0\n", site.Server, site.Gateway, site.Gateway)); err != nil {
+		if err := t.lab.Client.Script(t.ctx, fmt.Sprintf("ip route replace %s via %s dev eth0\nip route replace default via %s dev eth0 metric 100\n", site.Server, site.Gateway, site.Gateway)); err != nil {
 			return err
 		}
 		return h.pause(aWhile)

@@ -63,7 +63,7 @@ func (c *openconnectClient) connect(b *bench) (err error) {
 	if err := c.process.WaitLog(b.ctx, openconnect.Completed, 1); err != nil {
 		return err
 	}
-	if err := b.carries(connecting); err != nil {
+	if err := b.routed("tun0"); err != nil {
 		return fmt.Errorf("%w; openconnect says:\n%s", err, c.process.Tail())
 	}
 	if err := c.readAddresses(b); err != nil {

@@ -87,7 +87,11 @@ func TestOfWhatIsUnexplainedOnlyTheStimulusOwnIsExposure(t *testing.T) {
 	c := passing()
 	c.Harm = evidence.Exposes
 	onWire(&c, leaked(60))
-	wantVerdict(t, judged(c, policy.Policy{}), verdict.Exposed)
+	r := judged(c, policy.Policy{})
+	wantVerdict(t, r, verdict.Exposed)
+	if want := `1 frame (udp 192.168.1.101 > 8.8.8.8) at WIRE, 0.060 s after the start: of "send" in "client" (vpnguard) as uid 1000`; r.Findings[0].Text != want {
+		t.Errorf("it is told as %q, want %q", r.Findings[0].Text, want)
+	}
 	onWire(&c, packet(61, true, host, public, 53, "another"))
 	wantVerdict(t, judged(c, policy.Policy{}), verdict.Leak)
 }
