@@ -20,7 +20,8 @@ var laboratory = []struct{ name, pkg, test string }{
 	{"KernelDevice", "../../wireguard", "^Test"},
 	{"KernelTunnel", "..", "^TestTunnelOverTheKernelIsSealed$"},
 	{"KernelTunnelLife", "..", "^TestTunnelOverTheKernel(EndsAsItsUserSays|Serves)"},
-	{"WGQuick", "..", "^TestWGQuick"},
+	{"WGQuick", "..", "^TestWGQuickIsSealed"},
+	{"WGQuickSplit", "..", "^TestWGQuick(IsSplit|WithoutAMark)"},
 	{"Interop", "..", "^TestOwnEngineAndTheKernels"},
 }
 
