@@ -72,11 +72,11 @@ test: deps firewalld ocserv resolvers
 	[ "$$($(GO) env GOHOSTARCH)" != amd64 ] || GOARCH=386 $(GO) test -count=1 -timeout 5m -run '(Carries|AllocateNothing$$)/offloads$$' $(TESTFLAGS) ./tunnel
 
 # A booted Debian in an emulated machine that has a cable to the test and none
-# to any network: about 15 minutes, and 5 more the first time, which makes the
+# to any network: about 25 minutes, and 5 more the first time, which makes the
 # guest's disk in the user's cache directory and needs root or sudo for that.
 # One of them: make vm-test TESTFLAGS='-run TestInTheLaboratory/WGQuick'
 vm-test: vm-deps
-	$(GO) test -tags vm -count=1 -v -timeout 90m $(TESTFLAGS) ./tests/vm
+	$(GO) test -tags vm -count=1 -v -timeout 150m $(TESTFLAGS) ./tests/vm
 
 # The audit's page in a real browser, at the widths of a telephone and a desk;
 # VPNGUARD_SHOTS keeps the screenshots in a directory.

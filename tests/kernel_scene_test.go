@@ -14,7 +14,7 @@ import (
 
 // kernelTime bounds a test against the kernel's WireGuard: it runs in an emulated
 // machine, and WireGuard itself takes two minutes to its next key.
-const kernelTime = 12 * time.Minute
+const kernelTime = 25 * time.Minute
 
 // newKernelScene is a tunnel scene whose far end is the kernel's WireGuard.
 func newKernelScene(t testing.TB) *tunnelScene {
