@@ -16,6 +16,7 @@ type Host struct {
 	Guests    []string     // that the configuration names
 	Files     Files
 	Listeners []Listener // on port 53 of this host
+	Services  []Service  // that answer others
 	Unread    []Unread
 }
 
@@ -95,6 +96,16 @@ type TimeServer struct {
 // Listener is a program that answers on port 53.
 type Listener struct {
 	Addr    netip.Addr
+	Proto   string // udp or tcp
+	UID     uint32
+	Program string // empty: not known
+}
+
+// Service is a socket that waits for packets of others, at any port. UDP
+// sockets at ports that the kernel gives to clients are none.
+type Service struct {
+	Addr    netip.Addr // never loopback's
+	Port    uint16
 	Proto   string // udp or tcp
 	UID     uint32
 	Program string // empty: not known

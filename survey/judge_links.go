@@ -141,3 +141,6 @@ func nameOf(h Host, index int) string {
 	}
 	return fmt.Sprintf("link %d", index)
 }
+
+// VPN reports whether a link of the kind carries somebody's packets elsewhere.
+func VPN(kind string) bool { return vpnKinds[kind] }

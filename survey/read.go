@@ -18,8 +18,8 @@ type tree struct {
 }
 
 // ReadFiles reads what files below root tell, and who listens on port 53. Root
-// is "/" but in tests. It changes nothing of h but Files, Legacy, Listeners and
-// Unread.
+// is "/" but in tests. It changes nothing of h but Files, Legacy, Listeners,
+// Services and Unread.
 func (h *Host) ReadFiles(root string) {
 	t := &tree{root: root}
 	h.Files = Files{
@@ -38,7 +38,7 @@ func (h *Host) ReadFiles(root string) {
 	}
 	slices.Sort(h.Files.Sockets)
 	h.Legacy = t.legacy()
-	h.Listeners = t.listeners()
+	h.Listeners, h.Services = t.listeners()
 	h.Unread = append(h.Unread, t.unread...)
 }
 

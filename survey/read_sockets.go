@@ -20,9 +20,10 @@ const (
 	udpOpen   = "07" // TCP_CLOSE: not connected
 )
 
-// listeners finds who listens on port 53, by proc_net(5).
-func (t *tree) listeners() []Listener {
-	var all []Listener
+// listeners finds who listens on port 53, and who answers others at any port, by
+// proc_net(5).
+func (t *tree) listeners() (names []Listener, others []Service) {
+	var all []Service
 	inodes := map[string][]int{} // -> index in all
 	for _, f := range []struct{ file, proto, state string }{
 		{"udp", "udp", udpOpen}, {"udp6", "udp", udpOpen}, {"tcp", "tcp", tcpListen}, {"tcp6", "tcp", tcpListen},
@@ -39,17 +40,33 @@ func (t *tree) listeners() []Listener {
 				t.miss(name, fmt.Errorf("line %q is no socket", line))
 				continue
 			}
-			if at.Port() != dnsPort {
+			if !waits(f.proto, at) {
 				continue
 			}
 			inodes[w[9]] = append(inodes[w[9]], len(all))
-			all = append(all, Listener{Addr: at.Addr(), Proto: f.proto, UID: uint32(uid)})
+			all = append(all, Service{Addr: at.Addr(), Port: at.Port(), Proto: f.proto, UID: uint32(uid)})
 		}
 	}
 	if len(all) > 0 {
 		t.holders(inodes, func(i int, program string) { all[i].Program = program })
 	}
-	return all
+	for _, s := range all {
+		if s.Port == dnsPort {
+			names = append(names, Listener{Addr: s.Addr, Proto: s.Proto, UID: s.UID, Program: s.Program})
+		}
+		if !s.Addr.IsLoopback() {
+			others = append(others, s)
+		}
+	}
+	return names, others
+}
+
+// ephemeral is where the ports of clients begin by default, by ip-sysctl.
+const ephemeral = 32768
+
+// waits reports whether a socket is there for others, or answers names.
+func waits(proto string, at netip.AddrPort) bool {
+	return at.Port() == dnsPort || !at.Addr().IsLoopback() && (proto == "tcp" || at.Port() < ephemeral)
 }
 
 // socketAddress reads an address as /proc/net writes it: words of the

@@ -21,11 +21,11 @@ type Capture struct {
 	Canaries []Canary `json:"canaries,omitempty"`
 	Drops    uint64   `json:"drops"` // frames that the kernel lost, or the cable
 	// Count is how many frames were recorded, to be compared with what a bundle holds.
-	Count  int          `json:"count"`
+	Count int `json:"count"`
 	// Tallies count frames that an entry explained while the capture ran and
 	// that were not kept: on a host in use they are the user's own traffic.
-	Tallies []Tally `json:"tallies,omitempty"`
-	Frames []wire.Frame `json:"-"`
+	Tallies []Tally      `json:"tallies,omitempty"`
+	Frames  []wire.Frame `json:"-"`
 	// Error says why the capture ended early.
 	Error string `json:"error,omitempty"`
 }

@@ -67,20 +67,40 @@ func attribute(frames []wire.Frame, stimuli []evidence.Stimulus) []string {
 
 // declaredNames is the name of the entry that explains each frame.
 func declaredNames(c evidence.Capture, extra []evidence.Entry, frames []wire.Frame) []string {
-	policy, carriers, permits, upkeep := compile(c, extra)
-	names := make([]string, len(frames))
-	for i, e := range policy.Explain(frames) {
-		switch e.Class {
-		case wire.CarrierClass:
-			names[i] = carriers[e.Entry]
-		case wire.Allowed:
-			names[i] = permits[e.Entry]
-		case wire.Leak:
-		case wire.ARP, wire.EAPOL, wire.DHCP, wire.DHCPv6, wire.ND:
-			names[i] = upkeep[e.Class] // empty unless it was declared, with a reason
+	return explainer(c, extra)(frames)
+}
+
+// Explainer names the entry of a capture's declared policy that explains each
+// frame, empty for none, as the verdict does but for signs and for addresses
+// that must never be mentioned. The frames are as on the capture's layer.
+func Explainer(c evidence.Capture) func([]wire.Frame) []string {
+	names := explainer(c, nil)
+	return func(frames []wire.Frame) []string {
+		all := make([]wire.Frame, len(frames))
+		for i, f := range frames {
+			all[i] = onEthernet(f, c.Layer)
 		}
+		return names(all)
 	}
-	return names
+}
+
+func explainer(c evidence.Capture, extra []evidence.Entry) func([]wire.Frame) []string {
+	policy, carriers, permits, upkeep := compile(c, extra)
+	return func(frames []wire.Frame) []string {
+		names := make([]string, len(frames))
+		for i, e := range policy.Explain(frames) {
+			switch e.Class {
+			case wire.CarrierClass:
+				names[i] = carriers[e.Entry]
+			case wire.Allowed:
+				names[i] = permits[e.Entry]
+			case wire.Leak:
+			case wire.ARP, wire.EAPOL, wire.DHCP, wire.DHCPv6, wire.ND:
+				names[i] = upkeep[e.Class] // empty unless it was declared, with a reason
+			}
+		}
+		return names
+	}
 }
 
 // compile turns a declared policy into the wire's, with the names of the

@@ -26,7 +26,7 @@ func timeline(run *evidence.Run) *Timeline {
 			sightings(c, in.Nonce, leaked)
 		case evidence.Inside:
 			sightings(c, in.Nonce, tunnelled)
-		case evidence.Internet, evidence.Source, evidence.Attacker:
+		case evidence.Internet, evidence.Source, evidence.Attacker, evidence.Host:
 		}
 	}
 	t.Leaked, t.Tunnelled = len(leaked), len(tunnelled)

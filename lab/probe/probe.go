@@ -40,7 +40,10 @@ type Order struct {
 	Dev string
 	// Carrier is the tunnel server's own endpoint. Zero is site.Server, port 1194.
 	Carrier netip.AddrPort
-	// Target is whom gateway-side probes attack, at TargetMAC.
+	// Mark is what probes that set a firewall mark set. 0 is wg-quick's.
+	Mark uint32
+	// Target is whom gateway-side probes attack, at TargetMAC, and where those of
+	// [Safe] send.
 	Target    netip.Addr
 	TargetMAC string
 	// Quote is the start of an IP packet that a forged error answers.
@@ -93,7 +96,7 @@ func All() []Probe {
 
 // Find returns the probe called name, of all sides.
 func Find(name string) (Probe, error) {
-	for _, p := range slices.Concat(All(), Owners(), Attacks(), Forgeries()) {
+	for _, p := range slices.Concat(All(), Owners(), Attacks(), Forgeries(), Safe()) {
 		if p.Name == name {
 			return p, nil
 		}

@@ -29,8 +29,8 @@ func raw() []Probe {
 				s.rawSend("raw ip", from, udp6.Addr(), 0, packet6(from, udp6.Addr(), 17, 64, datagram))
 			})
 		}},
-		{Name: "fragments", To: "8.8.8.8:53", Privileged: true, send: fragments4},
-		{Name: "fragments-v6", To: "[2001:db8:80::80]:53", Privileged: true, send: fragments6},
+		{Name: "fragments", To: "8.8.8.8:53", Privileged: true, send: func(s *shot) { s.fragments4(netip.AddrPortFrom(site.Public, DNSPort)) }},
+		{Name: "fragments-v6", To: "[2001:db8:80::80]:53", Privileged: true, send: func(s *shot) { s.fragments6(netip.AddrPortFrom(site.Public6, DNSPort)) }},
 		{Name: "routing-header-v6", To: udp6.String(), Privileged: true, send: func(s *shot) {
 			s.fromDev(udp6.Addr(), func(from netip.Addr) {
 				datagram := segmentUDP(netip.AddrPortFrom(from, 40002), udp6, s.payload())
@@ -109,8 +109,7 @@ func (s *shot) pieces(from netip.Addr, to netip.AddrPort) []byte {
 	return segmentUDP(netip.AddrPortFrom(from, 40053), to, slices.Concat(s.question(), filler))
 }
 
-func fragments4(s *shot) {
-	to := netip.AddrPortFrom(site.Public, DNSPort)
+func (s *shot) fragments4(to netip.AddrPort) {
 	s.fromDev(to.Addr(), func(from netip.Addr) {
 		var packets [][]byte
 		whole := s.pieces(from, to)
@@ -125,8 +124,7 @@ func fragments4(s *shot) {
 	})
 }
 
-func fragments6(s *shot) {
-	to := netip.AddrPortFrom(site.Public6, DNSPort)
+func (s *shot) fragments6(to netip.AddrPort) {
 	s.fromDev(to.Addr(), func(from netip.Addr) {
 		var packets [][]byte
 		whole := s.pieces(from, to)

@@ -71,12 +71,22 @@ func (r *ring) setUp(cable int, d Direction, canaries int) error {
 	if err != nil {
 		return fmt.Errorf("map the capture's ring: %w", err)
 	}
-	member := unix.PacketMreq{Ifindex: int32(cable), Type: unix.PACKET_MR_PROMISC}
-	if err := unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
-		return fmt.Errorf("set interface %d promiscuous: %w", cable, err)
+	if d == Received { // what is sent passes whatever the card takes in
+		if err := r.promiscuous(cable); err != nil {
+			return err
+		}
 	}
 	if err := unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)}); err != nil {
 		return fmt.Errorf("bind the capture: %w", err)
+	}
+	return nil
+}
+
+// promiscuous lets the card take in others' frames, until the socket closes.
+func (r *ring) promiscuous(cable int) error {
+	member := unix.PacketMreq{Ifindex: int32(cable), Type: unix.PACKET_MR_PROMISC}
+	if err := unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
+		return fmt.Errorf("set interface %d promiscuous: %w", cable, err)
 	}
 	return nil
 }

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/wire"
+)
+
+// A Shot is one try as it was made.
+type Shot struct {
+	Receipt probe.Receipt
+	Started time.Time
+	Ended   time.Time
+	Error   string `json:",omitempty"` // it could not be tried
+}
+
+// Shooter makes tries in processes of their own, an ordinary user's and root's.
+type Shooter interface {
+	Shoot(ctx context.Context, privileged bool, orders []probe.Order) ([]Shot, error)
+}
+
+// Fire makes tries in this process, all at once.
+func Fire(orders []probe.Order) []Shot {
+	shots := make([]Shot, len(orders))
+	var all sync.WaitGroup
+	for i, o := range orders {
+		all.Go(func() {
+			s := Shot{Started: time.Now()}
+			var err error
+			if s.Receipt, err = probe.Run(o); err != nil {
+				s.Error = err.Error()
+			}
+			s.Ended = time.Now()
+			shots[i] = s
+		})
+	}
+	all.Wait()
+	return shots
+}
+
+// Observed is one phase: what was tried and what was seen.
+type Observed struct {
+	Started, Ended time.Time
+	Shots          []Shot // in the plan's order
+	Captures       []evidence.Capture
+	Frames         [][]wire.Frame // of each capture, which are not in its JSON
+	Checks         []evidence.Check
+	Error          string `json:",omitempty"`
+}
+
+// Times of a phase.
+const (
+	canaryWait  = 1500 * time.Millisecond // for canaries to come back; a peer may be behind SSH
+	canaryCount = 3
+	// late is how long frames may come after the last probe; a reply of the kernel
+	// takes less than a millisecond, a retransmission 200.
+	late = 300 * time.Millisecond
+)
+
+// observe makes the tries between canaries while the ends capture.
+func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, during func(context.Context) []evidence.Check, watch time.Duration) Observed {
+	for _, e := range ends {
+		e.start()
+	}
+	for _, e := range ends {
+		if p, ok := e.from.(*Peer); ok {
+			p.await(ctx)
+		}
+	}
+	o := Observed{Started: time.Now()}
+	canaries(ctx, links, ends, evidence.AtStart)
+	var checked sync.WaitGroup
+	checked.Go(func() { o.Checks = during(ctx) })
+	between := make(chan struct{})
+	go func() {
+		defer close(between)
+		canaries(ctx, links, ends, evidence.Between)
+	}()
+	var err error
+	o.Shots, err = shoot(ctx, p.Tries, s)
+	<-between
+	checked.Wait()
+	rest := max(late, watch-time.Since(o.Started))
+	select {
+	case <-time.After(rest):
+	case <-ctx.Done():
+		err = errors.Join(err, context.Cause(ctx))
+	}
+	canaries(ctx, links, ends, evidence.AtEnd)
+	for _, e := range ends {
+		e.finish(ctx)
+	}
+	o.Ended = time.Now()
+	for _, e := range ends {
+		c := e.capture()
+		o.Captures, o.Frames = append(o.Captures, c), append(o.Frames, c.Frames)
+	}
+	if err != nil {
+		o.Error = err.Error()
+	}
+	return o
+}
+
+// shoot makes all tries, ordinary users' and root's side by side.
+func shoot(ctx context.Context, tries []Try, s Shooter) ([]Shot, error) {
+	shots := make([]Shot, len(tries))
+	var errs [2]error
+	var both sync.WaitGroup
+	for i, privileged := range []bool{false, true} {
+		var orders []probe.Order
+		var place []int
+		for j, t := range tries {
+			if t.Privileged == privileged {
+				orders, place = append(orders, t.Order), append(place, j)
+			}
+		}
+		if len(orders) == 0 {
+			continue
+		}
+		both.Go(func() {
+			got, err := s.Shoot(ctx, privileged, orders)
+			if err == nil && len(got) != len(orders) {
+				err = fmt.Errorf("%d of %d probes were made", len(got), len(orders))
+			}
+			for k := range min(len(got), len(orders)) {
+				shots[place[k]] = got[k]
+			}
+			errs[i] = err
+		})
+	}
+	both.Wait()
+	return shots, errors.Join(errs[:]...)
+}
+
+// canaries sends some by each link and waits until its ends have seen them.
+func canaries(ctx context.Context, links []Link, ends []*end, when evidence.Place) {
+	ctx, cancel := context.WithTimeout(ctx, canaryWait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, l := range links {
+		of := slices.DeleteFunc(slices.Clone(ends), func(e *end) bool { return e.link != l.Name || !e.decides })
+		all.Go(func() {
+			birds := make([]canary, canaryCount)
+			for i := range birds {
+				birds[i] = newCanary()
+			}
+			at := time.Now()
+			err := l.send(birds)
+			for _, e := range of {
+				k := evidence.Canary{When: when, At: at, Sent: canaryCount}
+				if err == nil {
+					k.Seen = e.await(ctx, birds)
+				}
+				e.canaries = append(e.canaries, k)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// await is how many of the canaries came back in time.
+func (e *end) await(ctx context.Context, birds []canary) int {
+	for {
+		n, next := e.keep.arrived(birds)
+		if n == len(birds) {
+			return n
+		}
+		select {
+		case <-next:
+		case <-e.done:
+			n, _ = e.keep.arrived(birds)
+			return n
+		case <-ctx.Done():
+			return n
+		}
+	}
+}
