@@ -24,7 +24,8 @@ import (
 type Capture struct {
 	cmd    *exec.Cmd
 	ask    io.WriteCloser
-	client *Node // whose eth0 is at the other end; nil: somebody else's
+	client *Node  // whose interface is at the other end; nil: somebody else's
+	cable  string // that interface
 
 	mu      sync.Mutex
 	frames  []wire.Frame
@@ -64,7 +65,7 @@ func (l *Lab) Watch(node *Node, v wire.View) (*Capture, error) {
 }
 
 func startCapture(ctx context.Context, at, client *Node, v wire.View, pcap string) (*Capture, error) {
-	c := &Capture{client: client, waiting: map[uint32]chan struct{}{}, ended: make(chan struct{})}
+	c := &Capture{client: client, cable: "eth0", waiting: map[uint32]chan struct{}{}, ended: make(chan struct{})}
 	arg, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
@@ -192,6 +193,9 @@ func (c *Capture) Lost() (uint64, error) {
 	return onCable - c.before + c.drops, nil
 }
 
+// Renamed tells that the client's end of the cable has another name now.
+func (c *Capture) Renamed(cable string) { c.cable = cable }
+
 // forgetLost leaves out what the client sent before the gateway's end was up.
 func (c *Capture) forgetLost() (err error) {
 	c.before, err = c.cableDrops()
@@ -205,7 +209,7 @@ func (c *Capture) cableDrops() (uint64, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		name, counters, found := strings.Cut(line, ":")
-		if !found || strings.TrimSpace(name) != "eth0" {
+		if !found || strings.TrimSpace(name) != c.cable {
 			continue
 		}
 		const txDropped = 11
@@ -213,7 +217,7 @@ func (c *Capture) cableDrops() (uint64, error) {
 			return strconv.ParseUint(f[txDropped], 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("read the client's interface counters: no %q in %q", "eth0", text)
+	return 0, fmt.Errorf("read the client's interface counters: no %q in %q", c.cable, text)
 }
 
 // Mark is Sync, then the place after all frames so far.

@@ -94,3 +94,30 @@ ip -6 route replace default via 2001:db8:1::1 dev mv0 metric 2000
 	}
 	return l.Settled(ctx, l.Policy(), settleTime)
 }
+
+// EnableBridged gives the guest a cable to a bridge of the client's, with
+// addresses of its own on the LAN, 192.168.1.103.
+func (l *Lab) EnableBridged(ctx context.Context, bridge string) error {
+	if err := l.guest(); err != nil {
+		return err
+	}
+	// Without addresses of the port's own it says nothing by itself.
+	if err := l.Client.Script(ctx, fmt.Sprintf(`
+ip link add guest0 address 02:00:00:00:04:01 type veth peer name eth0 netns %d address 02:00:00:00:04:02
+echo 1 > /proc/sys/net/ipv6/conf/guest0/disable_ipv6
+ip link set guest0 master %s up
+`, l.Guest.PID(), bridge)); err != nil {
+		return err
+	}
+	if err := l.Guest.Script(ctx, "DEV=eth0\n"+quiet+`
+echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+ip -batch - <<END
+link set eth0 up
+addr add 192.168.1.103/24 brd + dev eth0
+route add default via 192.168.1.1
+END
+`); err != nil {
+		return err
+	}
+	return l.Settled(ctx, l.Policy(), settleTime)
+}

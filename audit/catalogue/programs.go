@@ -41,7 +41,7 @@ var programs = []Entry{
 		Title:  "later fragments have no port and pass port rules",
 		Why:    "needs a raw socket; all but the first piece of a datagram leaves",
 		Packet: "fragments of a datagram on the wire",
-		Closed: "rule out-end; fence-fragment", Limits: "tested in full, both families"},
+		Closed: "rule out-end; fence-fragment", Limits: "IPv4 by a raw socket; IPv6 by a packet socket, for connection tracking puts a raw socket's pieces together unseen"},
 	{ID: "kernel-bypass-nic", Class: Programs, Severity: evidence.Medium, Where: Machine,
 		Title:  "AF_XDP, DPDK, VFIO and USB passthrough drive the card themselves",
 		Why:    "needs privileges; nothing on the host sees it",

@@ -87,7 +87,7 @@ type job struct {
 }
 
 func (j job) weight() int {
-	if j.group.late {
+	if j.group.alone {
 		return 1000
 	}
 	return len(j.scenarios)
@@ -124,8 +124,8 @@ func (a *audit) plan() (jobs []job) {
 				list := slices.Clone(by[g])
 				r := rand.New(rand.NewPCG(a.order.Seed, uint64(rep)+1))
 				r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-				if g.late {
-					// They end the tunnel, or begin it: one laboratory each.
+				if g.alone {
+					// They end the tunnel, or begin it.
 					for _, s := range list {
 						jobs = append(jobs, job{g, phase, rep, []*scenario{s}})
 					}

@@ -64,7 +64,11 @@ type group struct {
 	prepare func(b *bench) error
 	// late groups' scenarios connect by themselves.
 	late bool
-	want want
+	// alone gives each scenario a laboratory of its own.
+	alone bool
+	want  want
+	// macvlan is a child of the wire, whose own link upkeep is explained.
+	macvlan bool
 }
 
 // want is what a group asks of the client.
@@ -151,7 +155,11 @@ var errTunnel = errors.New("the tunnel does not carry")
 func (b *bench) alive() error {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
-	seen, err := b.lab.SeenAs(ctx, b.lab.Client, b.user, "udp", netip.AddrPortFrom(site.Public, probe.EchoPort))
+	to := site.Web // which no attack here leads elsewhere
+	if b.group.want.remote.IsValid() {
+		to = site.PublicTwo
+	}
+	seen, err := b.lab.SeenAs(ctx, b.lab.Client, b.user, "udp", netip.AddrPortFrom(to, probe.EchoPort))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errTunnel, err)
 	}

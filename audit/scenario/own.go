@@ -65,6 +65,13 @@ func (c *ownClient) serve(b *bench) error {
 		c.endpoint = w.remote
 	}
 	dial.Remotes = []netip.AddrPort{c.endpoint}
+	dial.Resolve = w.name
+	if w.v6Server {
+		// The server answers from the address that its routing prefers: one is enough.
+		if err := b.lab.Server.Script(b.ctx, "ip -6 addr del "+site.ServerTwo6.String()+"/64 dev eth0\n"); err != nil {
+			return err
+		}
+	}
 	if w.ipv4Only {
 		server.Addresses, dial.Addresses, dial.Routes = server.Addresses[:1], dial.Addresses[:1], dial.Routes[:2]
 		dial.Allowed = anything[:1]
@@ -77,7 +84,8 @@ func (c *ownClient) serve(b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.lab.Task(b.lab.Server, own.ServerRole, string(arg))
+	_, err = b.lab.Task(b.lab.Server, own.ServerRole, string(arg))
+	return err
 }
 
 func (c *ownClient) tunnel() tunnel {

@@ -1,9 +1,5 @@
 package scenario
 
-import (
-	"github.com/vpnguard/vpnguard/audit/evidence"
-)
-
 // Listed is a scenario as people see it.
 type Listed struct {
 	ID, Variant, Title, Group string
@@ -17,12 +13,28 @@ func List() (all []Listed) {
 	return all
 }
 
+// table is all scenarios, by the laboratories that they share.
 func table() (all []grouped) {
 	for _, part := range []struct {
 		group *group
 		list  []*scenario
 	}{
-		{&group{name: "tunnel"}, steady()},
+		{&group{name: "programs"}, programs()},
+		{&group{name: "names"}, names()},
+		{&group{name: "inbound"}, inbound()},
+		{&group{name: "hostile LAN"}, hostile()},
+		{&group{name: "IPv4 tunnel", want: want{ipv4Only: true}, prepare: noIPv6Yet}, onlyIPv4()},
+		{&group{name: "server by IPv6", want: want{v6Server: true}}, byIPv6()},
+		{&group{name: "forged server", want: want{remote: forgedServer, name: "vpn.example"}, prepare: forgeServer}, forged()},
+		{&group{name: "old flows", alone: true, late: true}, survivors()},
+		{&group{name: "another firewall", prepare: earlyAccept}, shadowed()},
+		{&group{name: "routed guest", prepare: routedGuest}, guests()},
+		{&group{name: "macvlan guest", macvlan: true, prepare: macvlanGuest}, macvlans()},
+		{&group{name: "bridged guest", prepare: bridgedGuest}, bridged()},
+		{&group{name: "life", alone: true}, life()},
+		{&group{name: "lost server", alone: true, want: want{keepalive: true}}, lost()},
+		{&group{name: "before the tunnel", alone: true, late: true}, before()},
+		{&group{name: "guardian", alone: true, late: true}, guardian()},
 	} {
 		for _, s := range part.list {
 			all = append(all, grouped{s, part.group})
@@ -48,18 +60,8 @@ func asRoot(id, variant, title, rule string, names ...string) *scenario {
 	}}
 }
 
-// steady are what programs try beside a tunnel that stands.
-func steady() []*scenario {
-	return []*scenario{
-		tries("port-fail", "", "a program talks to another port of the VPN server's address", "out-carrier", "udp-server", "tcp-server", "icmp-server"),
-		tries("endpoint-marker", "", "a program sends to the server's exact port", "out-carrier", "udp-carrier-port"),
-		tries("bind-to-device", "", "a program binds its sockets to the wire", "out-end", "bind-device-udp", "bind-device-tcp", "bind-device-icmp", "bind-device-udp-v6", "bind-device-tcp-v6", "bind-device-icmp-v6"),
-		tries("dns-lan-resolver", "", "a program asks the LAN's resolver", "out-dns-udp", "dns-udp-lan", "dns-udp-lan-v6"),
-		tries("af-packet", "", "a packet socket sends whole frames", "fence-end", "packet-ipv4", "packet-ipv6", "packet-ipv4-bypass", "packet-ipv6-bypass"),
-		{id: "v4-mapped", variant: "negative control", title: "an ordinary program talks by the tunnel", innocent: true, run: func(t *trial) error {
-			return t.probe("udp-v4-mapped", probed{})
-		}},
-	}
+// among needs more uids than one.
+func (s *scenario) among() *scenario {
+	s.uids = true
+	return s
 }
-
-var _ = evidence.Leaks

@@ -113,6 +113,8 @@ type probed struct {
 	// silent probes show nothing on the wire by themselves.
 	silent bool
 	target netip.Addr
+	// mentions are signs beside the probe's own.
+	mentions []netip.Addr
 }
 
 // probe runs a probe and records it as a stimulus.
@@ -142,6 +144,7 @@ func (t *trial) probe(name string, o probed) error {
 	take(&s, r)
 	if !o.silent {
 		s.Signs = evidence.SignsOf(r.Evidence)
+		s.Signs.Mentions = o.mentions
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	t.shows(s.Signs)
@@ -170,19 +173,43 @@ func stimulusOf(r probe.Receipt) []evidence.Send {
 // shows waits, with the guard off, until what was sent is on the wire: some of
 // it is the kernel's, and late.
 func (t *trial) shows(s evidence.Signs) {
-	if t.phase != evidence.Control || len(s.Needles)+len(s.Flows)+len(s.Mentions) == 0 {
+	if t.phase != evidence.Control || t.s.innocent || len(s.Needles)+len(s.Flows)+len(s.Mentions) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, 3*time.Second)
 	defer cancel()
 	w := s.Wire()
-	_, _ = t.lab.Capture().Until(ctx, t.recorded.marks[t.watches[0]], func(f []wire.Frame) bool {
+	seen := func(f []wire.Frame) bool {
 		return len(w.Find(f)) > 0 || slices.ContainsFunc(s.Mentions, func(a netip.Addr) bool { return len(wire.Mentioning(f, a)) > 0 })
-	})
+	}
+	at := func(x *watch) bool { return x.Deciding() || slices.Contains(t.s.decides, x.Vantage) }
+	for ctx.Err() == nil {
+		t.sync()
+		if slices.ContainsFunc(t.watches, func(x *watch) bool { return at(x) && seen(onEthernet(x, t.recorded.frames(x.Vantage))) }) {
+			return
+		}
+	}
+}
+
+// onEthernet puts a link header before packets that have none.
+func onEthernet(w *watch, frames []wire.Frame) []wire.Frame {
+	if w.Layer != evidence.IP {
+		return frames
+	}
+	out := make([]wire.Frame, len(frames))
+	for i, f := range frames {
+		head := make([]byte, 14)
+		head[12] = 0x08
+		if len(f.Data) > 0 && f.Data[0]>>4 == 6 {
+			head[12], head[13] = 0x86, 0xdd
+		}
+		out[i] = wire.Frame{Time: f.Time, Data: append(head, f.Data...), Len: f.Len + 14}
+	}
+	return out
 }
 
 // attack sends from the gateway to the client's link address.
-func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs) error {
+func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs, quiet bool) error {
 	p, err := probe.Find(name)
 	if err != nil {
 		return err
@@ -194,14 +221,29 @@ func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs) err
 	if err == nil {
 		take(&s, r)
 		s.Marks = attackMarks(r, target)
+		if signs.Mentions == nil && signs.Flows == nil && !quiet {
+			s.Signs = answers(r)
+		}
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	if err != nil {
 		return err
 	}
-	t.shows(signs)
+	t.shows(s.Signs)
 	t.recorded.canary(evidence.Between)
 	return nil
+}
+
+// answers are the signs of what an attack draws: the ports of its own, or what it
+// carried; for what has neither, any answer of the protocol.
+func answers(r probe.Receipt) evidence.Signs {
+	s := evidence.Signs{Needles: [][]byte{[]byte(r.Nonce)}}
+	for _, f := range r.Evidence.Flows {
+		if f.DstPort > 0 {
+			s.Flows = append(s.Flows, evidence.Flow(f))
+		}
+	}
+	return s
 }
 
 // attackMarks are the two addresses side by side, as IP headers have them, or

@@ -6,10 +6,12 @@
 package own
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -42,6 +44,9 @@ type End struct {
 	Allowed   []netip.Prefix
 	// Remotes are a client's servers, tried in turn.
 	Remotes []netip.AddrPort
+	// Resolve is the name of the server, looked up at each connection in place of
+	// the first of Remotes.
+	Resolve string
 	Gateway netip.Addr // of the client's way to its server, by eth0
 	Routes  []netip.Prefix
 	// Keepalive is sent this often; a client that hears nothing for three of them
@@ -127,6 +132,13 @@ func Dial(arg string) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGINT)
 	for attempt := 0; ; attempt++ {
+		if e.Resolve != "" {
+			all, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip4", e.Resolve)
+			if err != nil {
+				return fmt.Errorf("look %q up: %w", e.Resolve, err)
+			}
+			e.Remotes = []netip.AddrPort{netip.AddrPortFrom(all[0].Unmap(), e.Remotes[0].Port())}
+		}
 		ended, err := e.session(e.Remotes[attempt%len(e.Remotes)], signals)
 		if err != nil || ended {
 			return err

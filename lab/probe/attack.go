@@ -12,6 +12,9 @@ import (
 // told from background.
 const AttackCount = 3
 
+// AttackedPort is where nobody listens, unless a test has somebody there.
+const AttackedPort = 45678
+
 // Attacks returns the probes that a node on the LAN sends towards the client,
 // at an address that is not on that LAN. They need Order.Target, TargetMAC and
 // Dev. Evidence matches answers in clear; whether a spoofed one drew a tunnel
@@ -45,15 +48,17 @@ func Attacks() []Probe {
 				s.flow(wire.Flow{To: src}) // whatever the protocol of the answer
 			}})
 		}
-		tcp := func(flags byte) func(*shot, netip.Addr, int) []byte {
+		// Each kind has ports of its own, so that their answers can be told apart.
+		tcp := func(port int, flags byte) func(*shot, netip.Addr, int) []byte {
 			return func(s *shot, src netip.Addr, i int) []byte {
-				return segmentTCP(netip.AddrPortFrom(src, uint16(50000+i)), netip.AddrPortFrom(s.Target, 45678), flags, 1000)
+				s.flow(wire.Flow{To: src, Proto: 6, SrcPort: AttackedPort, DstPort: uint16(port + i)})
+				return segmentTCP(netip.AddrPortFrom(src, uint16(port+i)), netip.AddrPortFrom(s.Target, AttackedPort), flags, 1000)
 			}
 		}
-		add("attack-syn", 6, tcp(tcpSYN))
-		add("attack-synack", 6, tcp(tcpSYN|tcpACK))
+		add("attack-syn", 6, tcp(50000, tcpSYN))
+		add("attack-synack", 6, tcp(50100, tcpSYN|tcpACK))
 		add("attack-udp", 17, func(s *shot, src netip.Addr, i int) []byte {
-			return segmentUDP(netip.AddrPortFrom(src, uint16(50000+i)), netip.AddrPortFrom(s.Target, 45678), s.payload())
+			return segmentUDP(netip.AddrPortFrom(src, uint16(50000+i)), netip.AddrPortFrom(s.Target, AttackedPort), s.payload())
 		})
 		add("attack-echo", 1, func(s *shot, src netip.Addr, i int) []byte {
 			kind := byte(8)

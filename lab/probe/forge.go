@@ -6,10 +6,12 @@ import (
 	"net/netip"
 
 	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // Addresses that a forger promises: a router that is not there, and a prefix.
 var (
+	Stranger      = netip.MustParseAddr("192.168.1.55")
 	FalseRouter   = netip.MustParseAddr("192.168.1.66")
 	ForgedRoute   = netip.MustParsePrefix("2001:db8:80::/48")
 	forgedLinkNet = netip.MustParsePrefix("2001:db8:1::/64")
@@ -38,6 +40,14 @@ func Forgeries() []Probe {
 				s.attack("redirect", etherIPv4, packet4{from: site.Gateway, to: site.Client, proto: 1}.bytes(m))
 			}
 			s.receipt.Evidence.Needles = [][]byte{router[:]}
+		}},
+		{Name: "stranger", To: "the target, from a neighbour that nobody knows", Privileged: true, send: func(s *shot) {
+			for i := range AttackCount {
+				from := netip.AddrPortFrom(Stranger, uint16(50000+i))
+				m := segmentTCP(from, netip.AddrPortFrom(s.Target, AttackedPort), tcpSYN|tcpACK, 1000)
+				s.attack("syn-ack", etherIPv4, packet4{from: Stranger, to: s.Target, proto: 6, id: 0x7667}.bytes(m))
+			}
+			s.flow(wire.Flow{To: Stranger})
 		}},
 	}
 }

@@ -63,6 +63,12 @@ func frames() []Probe {
 			name := s.payload() // a system name (IEEE 802.1AB, type 5), then the end
 			return [6]byte{1, 0x80, 0xc2, 0, 0, 0x0e}, 0x88cc, append(append([]byte{10, byte(len(name))}, name...), 0, 0)
 		})
+		add("fragment-v6", "a later piece of a datagram to [2001:db8:80::80]", func(s *shot, _ [6]byte) (dst [6]byte, kind uint16, packet []byte) {
+			s.fromDev(site.Public6, func(from netip.Addr) {
+				packet = packet6(from, site.Public6, 44, 64, append([]byte{17, 0, 0, 64, 'v', 'g', 'f', '7'}, s.payload()...))
+			})
+			return site.MAC(site.GatewayMAC), etherIPv6, packet
+		})
 		add("vlan", "8.8.8.8:7 in VLAN 7", func(s *shot, _ [6]byte) (dst [6]byte, kind uint16, packet []byte) {
 			s.fromDev(site.Public, func(from netip.Addr) {
 				to := netip.AddrPortFrom(site.Public, EchoPort)

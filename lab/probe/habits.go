@@ -2,8 +2,11 @@ package probe
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +28,7 @@ func habits() []Probe {
 	free := func(*shot) how { return how{} }
 	bound := func(s *shot) how { return how{device: s.Dev} }
 	at := netip.AddrPortFrom
-	return []Probe{
+	all := []Probe{
 		udp("ntp-lan", free, at(site.Gateway, 123)), tcp("nts-lan", free, at(site.Gateway, 4460), ""),
 		tcp("wpad-http", free, at(site.Gateway, 80), "GET /wpad.dat HTTP/1.1\r\nHost: wpad\r\nX-Nonce: "),
 		{Name: "wpad-dns", To: at(site.Gateway, 53).String(), send: func(s *shot) {
@@ -33,24 +36,58 @@ func habits() []Probe {
 		}},
 		tcp("doh-lan", free, at(site.Gateway, 443), ""), udp("doq-lan", free, at(site.Gateway, 443)),
 		tcp("connectivity-check", bound, at(site.Web, 80), "GET /check HTTP/1.1\r\nX-Nonce: "),
+		tcp("connectivity-plain", free, at(site.Web, 443), ""), udp("web-udp", free, at(site.Web, 56789)),
+		udp("udp-public2-quiet", free, at(site.PublicTwo, 4)),
+		{Name: "traffic-class", To: at(site.Public, EchoPort).String(), send: func(s *shot) { s.udp(how{class: 0xb8}, at(site.Public, EchoPort)) }},
 		udp("teredo", bound, at(site.Public, 3544)),
 		udp("bind-device-udp-server-v6", bound, at(site.Server6, 56789)),
+		{Name: "bind-device-udp-v4-mapped", To: "[::ffff:8.8.8.8]:7", send: func(s *shot) {
+			s.udp(how{mapped: true, device: s.Dev}, at(site.Public, EchoPort))
+		}},
+		{Name: "dns-udp-public-device", To: at(site.Public, 53).String(), send: func(s *shot) { s.ask(how{device: s.Dev}, at(site.Public, 53)) }},
+		{Name: "resolver-file", To: "the first resolver of /etc/resolv.conf", send: func(s *shot) {
+			if a, err := firstResolver(); err != nil {
+				s.fail("read the resolver", err)
+			} else {
+				s.ask(how{}, at(a, 53))
+			}
+		}},
 		{Name: "stun", To: at(site.Web, 3478).String(), send: func(s *shot) { s.stun(at(site.Web, 3478)) }},
+	}
+	for _, p := range encapsulations {
+		all = append(all, Probe{Name: "bind-device-" + p.name, To: fmt.Sprintf("%s protocol %d", site.Public, p.proto), Privileged: true, send: func(s *shot) {
+			s.datagram(how{protocol: p.proto, device: s.Dev}, unix.SOCK_RAW, at(site.Public, 0), s.payload(), p.name)
+		}})
+	}
+	return all
+}
+
+// firstResolver is whom a program asks that reads the file itself.
+func firstResolver() (netip.Addr, error) {
+	text, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			return netip.ParseAddr(f[1])
+		}
+	}
+	return netip.Addr{}, errors.New("no nameserver in /etc/resolv.conf")
+}
+
+// Owners send with what the VPN process has: its mark, its uid, or a socket of its time. A
+// seal whose owner is root's uid lets the exact endpoint through, which is why
+// they are not among [All].
+func Owners() []Probe {
+	at := netip.AddrPortFrom
+	return []Probe{
 		{Name: "mark-wg-quick", To: at(site.Public, EchoPort).String(), Privileged: true, send: func(s *shot) {
 			s.udp(how{device: s.Dev, mark: 0xca6c}, at(site.Public, EchoPort))
 		}},
 		{Name: "mark-server", To: at(site.Server, 56789).String(), Privileged: true, send: func(s *shot) {
 			s.udp(how{device: s.Dev, mark: 0xca6c}, at(site.Server, 56789))
 		}},
-	}
-}
-
-// Owners send with what the VPN process has: its uid, or a socket of its time. A
-// seal whose owner is root's uid lets the exact endpoint through, which is why
-// they are not among [All].
-func Owners() []Probe {
-	at := netip.AddrPortFrom
-	return []Probe{
 		{Name: "setuid-helper", To: "the carrier's own endpoint, and another port", Privileged: true, send: func(s *shot) {
 			// What a setuid program is to the kernel: an ordinary user's real uid, and
 			// root's effective one.

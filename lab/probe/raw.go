@@ -48,10 +48,7 @@ func raw() []Probe {
 			})
 		}},
 	}
-	for _, p := range []struct {
-		name  string
-		proto int
-	}{{"ipip", 4}, {"sixinfour", 41}, {"gre", 47}, {"esp", 50}, {"l2tp", 115}, {"sctp", 132}} {
+	for _, p := range encapsulations {
 		for _, to := range []netip.Addr{site.Public, site.Public6} {
 			name := "proto-" + p.name
 			if to.Is6() {
@@ -64,6 +61,12 @@ func raw() []Probe {
 	}
 	return all
 }
+
+// encapsulations carry other packets, or are other transports.
+var encapsulations = []struct {
+	name  string
+	proto int
+}{{"ipip", 4}, {"sixinfour", 41}, {"gre", 47}, {"esp", 50}, {"l2tp", 115}, {"sctp", 132}}
 
 // fromDev runs send with the link's own address of to's family.
 func (s *shot) fromDev(to netip.Addr, send func(from netip.Addr)) {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +25,7 @@ type how struct {
 	mapped    bool       // IPv4 by an IPv6 socket
 	broadcast bool
 	mark      uint32 // SO_MARK
+	class     int    // IP_TOS
 	options   []byte // IP_OPTIONS
 	protocol  int
 }
@@ -58,6 +62,11 @@ func (h how) apply(fd int, to netip.Addr) error {
 	if h.broadcast {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 			return fmt.Errorf("SO_BROADCAST: %w", err)
+		}
+	}
+	if h.class != 0 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, h.class); err != nil {
+			return fmt.Errorf("IP_TOS: %w", err)
 		}
 	}
 	if h.mark != 0 {
@@ -197,7 +206,25 @@ func (s *shot) ping(h how, to netip.Addr) {
 	if to.Is6() {
 		h.protocol = unix.IPPROTO_ICMPV6
 	}
+	before := echoes(to)
 	s.datagram(h, unix.SOCK_DGRAM, netip.AddrPortFrom(to, 0), echoRequest(to, s.payload()), "echo")
+	// A ping socket of IPv6 is not told that the packet was dropped.
+	if after := echoes(to); after > before {
+		s.receipt.Witness = fmt.Sprintf("/proc/net/snmp6: Icmp6OutEchos went from %d to %d", before, after)
+	}
+}
+
+// echoes counts the IPv6 echo requests that this namespace's kernel has made.
+func echoes(to netip.Addr) (n int) {
+	if to.Is6() {
+		text, _ := os.ReadFile("/proc/net/snmp6")
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) == 2 && f[0] == "Icmp6OutEchos" {
+				n, _ = strconv.Atoi(f[1])
+			}
+		}
+	}
+	return n
 }
 
 // pingRaw sends an echo request by a raw socket.

@@ -1,0 +1,349 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/dhcp"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
+)
+
+// streamRate is in datagrams each second.
+const streamRate = 250
+
+// happenings notes events while a stream runs.
+type happenings struct{ t *trial }
+
+func (h happenings) event(what string) {
+	h.t.run.Timeline.Events = append(h.t.run.Timeline.Events, evidence.Event{At: time.Now(), What: what})
+}
+
+// pause lets the stream run.
+func (h happenings) pause(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-h.t.ctx.Done():
+		return h.t.ctx.Err()
+	}
+}
+
+// across runs a stream of an ordinary program across what happens.
+func (t *trial) across(dev string, happens func(happenings) error) error {
+	nonce := probe.NewNonce()
+	s := evidence.Stimulus{Name: "stream", Node: t.lab.Client.Name, UID: t.user, Program: "stream of datagrams", Nonce: nonce, Planned: 1, Started: time.Now()}
+	s.Signs.Needles = [][]byte{[]byte(nonce)}
+	stream, err := t.lab.Stream(t.ctx, t.lab.Client, t.user, probe.Stream{Nonce: nonce, To: netip.AddrPortFrom(site.Public, probe.EchoPort), Dev: dev, Rate: streamRate})
+	if err != nil {
+		return err
+	}
+	t.run.Timeline = &evidence.Timeline{Nonce: nonce, Rate: streamRate, Started: time.Now()}
+	h := happenings{t}
+	err = h.pause(100 * time.Millisecond)
+	if err == nil {
+		err = happens(h)
+	}
+	err = errors.Join(err, h.pause(200*time.Millisecond))
+	t.run.Timeline.Ended = time.Now()
+	count, stopped := stream.Stop()
+	t.run.Timeline.Sent, t.run.Timeline.Refused = count.Sent, count.Refused
+	s.Ended = time.Now()
+	if count.Sent > 0 {
+		s.Sends = append(s.Sends, evidence.Send{What: fmt.Sprintf("%d datagrams", count.Sent)})
+	}
+	for text, n := range count.Errors {
+		s.Sends = append(s.Sends, evidence.Send{What: fmt.Sprintf("%d datagrams", n), Errno: errno(text), Error: text})
+	}
+	t.run.Stimuli = append(t.run.Stimuli, s)
+	t.recorded.canary(evidence.Between)
+	return errors.Join(err, stopped)
+}
+
+// errno is the number of an error's text.
+func errno(text string) int {
+	for e := syscall.Errno(1); e < 134; e++ {
+		if e.Error() == text {
+			return int(e)
+		}
+	}
+	return int(syscall.EIO)
+}
+
+// aWhile is how long an event's aftermath is watched.
+const aWhile = 600 * time.Millisecond
+
+// life are events of a tunnel that stands.
+func life() []*scenario {
+	return []*scenario{
+		{id: "client-crash", title: "the client is killed under a stream", rule: "the rules outlive the client", need: evidence.Before, why: "the client is killed", run: func(t *trial) error {
+			return t.across("", func(h happenings) error {
+				h.event("the client is killed (SIGKILL)")
+				if err := t.client.kill(t.bench); err != nil {
+					return err
+				}
+				h.event("the client is gone")
+				return h.pause(aWhile)
+			})
+		}},
+		{id: "forward-container", variant: "the tunnel lost", title: "a guest goes on after the client was killed", rule: "fwd-end", need: evidence.Before, why: "the client is killed", run: func(t *trial) error {
+			if err := routedGuest(t.bench); err != nil {
+				return err
+			}
+			if err := t.client.kill(t.bench); err != nil {
+				return err
+			}
+			t.recorded.canary(evidence.Between)
+			for _, n := range []string{"udp-public", "tcp-public", "dns-udp-public"} {
+				if err := t.probe(n, probed{node: t.lab.Guest}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{id: "reconnect-window", title: "the client restarts under a stream", rule: "a restart opens nothing", need: evidence.After, why: "the client restarts", run: func(t *trial) error {
+			return t.across("", func(h happenings) error {
+				h.event("the client is told to restart")
+				if err := t.client.restart(t.bench); err != nil {
+					return err
+				}
+				if err := t.carries(10 * time.Second); err != nil {
+					return err
+				}
+				h.event("the tunnel carries again")
+				return nil
+			})
+		}},
+		{id: "network-switch", title: "a second network comes, with a lease that has routes, and the first goes", rule: "out-end", need: evidence.Before, why: "the tunnel's way is taken away", run: networkSwitch},
+		{id: "hotplug-uplink", title: "an interface appears, with a route to an internet address", rule: "out-end", run: func(t *trial) error {
+			if err := t.secondWire("usb0"); err != nil {
+				return err
+			}
+			if err := t.change("ip route add 8.8.8.8/32 via 192.168.2.1 dev usb0\n", ""); err != nil {
+				return err
+			}
+			t.recorded.canary(evidence.Between)
+			return t.probes("udp-public", "tcp-public")
+		}},
+		{id: "suspend-resume", title: "the link goes and comes back with a lease that has routes", rule: "out-end", need: evidence.After, why: "the link is taken away", run: suspend},
+		{id: "guard-restart", title: "the guard's rules are replaced again and again under a stream that is bound to the wire", rule: "one transaction", run: func(t *trial) error {
+			return t.across("eth0", func(h happenings) error {
+				for i := range 4 {
+					h.event(fmt.Sprintf("replacement %d", i+1))
+					if err := t.replace(i); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}},
+	}
+}
+
+// replace has the guard put its rules in again.
+func (t *trial) replace(i int) error {
+	switch {
+	case !t.guarded():
+		return nil
+	case t.order.Guard == "vpnguard":
+		verb := []string{"lock", "unlock"}[i%2]
+		_, err := t.lab.Client.Run(t.ctx, t.program(), verb)
+		return err
+	}
+	return t.guardCommand("up")
+}
+
+// secondWire is another cable between client and gateway, which is captured from
+// its first frame on.
+func (t *trial) secondWire(name string) error {
+	script := fmt.Sprintf("ip link add lan1 address 02:00:00:00:05:01 type veth peer name %s netns %d address 02:00:00:00:05:65\nDEV=lan1\n", name, t.lab.Client.PID()) + quietLink + `
+ip link set lan1 up
+ip addr add 192.168.2.1/24 brd + dev lan1
+`
+	if err := t.lab.Gateway.Script(t.ctx, script); err != nil {
+		return err
+	}
+	if err := t.see(atSecond, evidence.Wire, t.lab.Gateway, wire.View{Interface: "lan1", Blocks: small}, evidence.Ethernet); err != nil {
+		return err
+	}
+	w := t.watches[len(t.watches)-1]
+	d := t.declared()
+	d.MACs, d.Hosts = []string{"02:00:00:00:05:65"}, []netip.Addr{netip.MustParseAddr("192.168.2.101"), netip.MustParseAddr("fe80::ff:fe00:565")}
+	d.Neighbours = []netip.Addr{netip.MustParseAddr("192.168.2.1"), netip.MustParseAddr("fe80::ff:fe00:501")}
+	w.Declared = d
+	t.recorded.canary(evidence.Between)
+	return t.lab.Client.Script(t.ctx, "DEV="+name+"\n"+quietLink+fmt.Sprintf(`
+ip link set %[1]s up
+ip addr add 192.168.2.101/24 brd + dev %[1]s
+`, name))
+}
+
+// quietLink keeps a new interface from talking by itself.
+const quietLink = `
+echo 0 > /proc/sys/net/ipv6/conf/$DEV/accept_dad
+echo 0 > /proc/sys/net/ipv6/conf/$DEV/router_solicitations
+echo 1 > /proc/sys/net/ipv6/conf/$DEV/disable_ipv6
+`
+
+// rogue is what a new network's lease says: its router for one address.
+func rogue(gateway string) map[byte][]byte {
+	return map[byte][]byte{dhcp.OptClassless: dhcp.Classless(map[netip.Prefix]netip.Addr{
+		netip.PrefixFrom(site.Public, 32): netip.MustParseAddr(gateway),
+	})}
+}
+
+func networkSwitch(t *trial) error {
+	if err := t.secondWire("eth1"); err != nil {
+		return err
+	}
+	return t.across("", func(h happenings) error {
+		h.event("the second network gives a lease")
+		own := netip.MustParseAddr("192.168.2.1")
+		l := dhcp.Lease{Interface: "lan1", Own: own, Client: netip.MustParsePrefix("192.168.2.101/24"), Options: rogue("192.168.2.1")}
+		if err := t.lease(t.lab.Client, "eth1", "lan1", l); err != nil {
+			return err
+		}
+		if err := h.pause(aWhile / 2); err != nil {
+			return err
+		}
+		h.event("the first network goes")
+		if err := t.lab.Client.Script(t.ctx, "ip link set eth0 down\n"); err != nil {
+			return err
+		}
+		return h.pause(aWhile)
+	})
+}
+
+func suspend(t *trial) error {
+	return t.across("", func(h happenings) error {
+		h.event("the link goes down")
+		if err := t.lab.Client.Script(t.ctx, "ip link set eth0 down\nip addr flush dev eth0\nip neigh flush dev eth0\n"); err != nil {
+			return err
+		}
+		if err := h.pause(aWhile / 3); err != nil {
+			return err
+		}
+		h.event("the link comes back")
+		if err := t.lab.Client.Script(t.ctx, "ip link set eth0 up\n"); err != nil {
+			return err
+		}
+		l := dhcp.Lease{Interface: "lan0", Own: site.Gateway, Client: netip.PrefixFrom(site.Client, 24), Options: rogue(site.Gateway.String())}
+		if err := t.lease(t.lab.Client, "eth0", "lan0", l); err != nil {
+			return err
+		}
+		h.event("there is a lease")
+		// The way to the server, as the client's own network manager sets it.
+		if err := t.lab.Client.Script(t.ctx, fmt.Sprintf("ip route replace %s via %s dev eth0\nip route replace default via %s dev eth0\n", site.Server, site.Gateway, site.Gateway)); err != nil {
+			return err
+		}
+		return h.pause(aWhile)
+	})
+}
+
+// lost is the loss of the server.
+func lost() []*scenario {
+	return []*scenario{
+		{id: "server-unreachable", title: "the server is gone for a while", rule: "the rules stay", need: evidence.After, why: "the server is taken away", run: func(t *trial) error {
+			return t.across("", func(h happenings) error {
+				h.event("the server is cut off")
+				const cut = "nft -f - <<END\ntable inet cut { chain in { type filter hook prerouting priority -300; iifname \"eth0\" drop; }\nchain out { type filter hook postrouting priority 300; oifname \"eth0\" drop; }\n}\nEND\n"
+				if err := t.lab.Server.Script(t.ctx, cut); err != nil {
+					return err
+				}
+				// More than three of the client's keepalives, and its next attempt.
+				if err := h.pause(4*watched + aWhile); err != nil {
+					return err
+				}
+				h.event("the server is back")
+				if err := t.lab.Server.Script(t.ctx, "nft delete table inet cut\n"); err != nil {
+					return err
+				}
+				return t.carries(15 * time.Second)
+			})
+		}},
+	}
+}
+
+// before is the time before the tunnel is up.
+func before() []*scenario {
+	return []*scenario{
+		{id: "pre-tunnel-window", title: "a stream begins before the client does", rule: "the lock", need: evidence.After, why: "it begins before there is a tunnel", run: func(t *trial) error {
+			if t.guarded() && t.order.Guard == "vpnguard" {
+				if err := t.lock(); err != nil {
+					return err
+				}
+			}
+			return t.across("", func(h happenings) error {
+				h.event("the client starts")
+				if err := t.connect(); err != nil {
+					return err
+				}
+				if err := t.watchTunnel(); err != nil {
+					return err
+				}
+				t.recorded.canary(evidence.Between)
+				h.event("the tunnel is up")
+				return nil
+			})
+		}},
+	}
+}
+
+// lock closes the host before the client starts, as a user would.
+func (t *trial) lock() error {
+	x := t.client.tunnel()
+	_, err := t.lab.Client.Run(t.ctx, t.program(), "lock", "--endpoint", x.endpoint.String()+"/udp", "--owner", t.ownerUID())
+	return err
+}
+
+// survivors are connections that are older than the tunnel.
+func survivors() []*scenario {
+	old := func(id, title string, use func(t *trial, s *evidence.Stimulus, f oldFlow) error) *scenario {
+		return &scenario{id: id, title: title, rule: "out-end-tcp", need: evidence.After, why: "the connection is older than the tunnel", run: func(t *trial) error {
+			return t.older(use)
+		}}
+	}
+	return []*scenario{
+		old("established-survivor", "a connection from before the tunnel is used", func(t *trial, s *evidence.Stimulus, f oldFlow) error { return f.send(s) }),
+		old("uid-denylist-skless", "a connection from before the tunnel is used and closed", func(t *trial, s *evidence.Stimulus, f oldFlow) error {
+			if err := f.send(s); err != nil {
+				return err
+			}
+			if err := f.flow.Close(); err != nil {
+				return err
+			}
+			return nil
+		}),
+	}
+}
+
+// guardian is what happens to the rules themselves.
+func guardian() []*scenario {
+	return []*scenario{
+		{id: "ruleset-flush", title: "somebody flushes all rules under a stream that is bound to the wire", rule: "the guardian", need: evidence.After, why: "the tunnel comes first", run: func(t *trial) error {
+			if t.guarded() && t.order.Guard == "vpnguard" {
+				if err := t.guardian(); err != nil {
+					return err
+				}
+			}
+			if err := t.connect(); err != nil {
+				return err
+			}
+			if err := t.watchTunnel(); err != nil {
+				return err
+			}
+			return t.across("eth0", func(h happenings) error {
+				h.event("nft flush ruleset")
+				if err := t.lab.Client.Script(t.ctx, "nft flush ruleset\n"); err != nil {
+					return err
+				}
+				return h.pause(aWhile / 2)
+			})
+		}},
+	}
+}
