@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	audithost "github.com/vpnguard/vpnguard/audit/host"
-	"github.com/vpnguard/vpnguard/lab/probe"
+	labprobe "github.com/vpnguard/vpnguard/lab/probe"
 )
 
 // auditWorld starts the processes that an audit of the host needs: probes as
@@ -31,7 +31,7 @@ const self = "/proc/self/exe"
 const nobody = 65534
 
 // Shoot makes probes in a process of its own.
-func (a auditWorld) Shoot(ctx context.Context, privileged bool, orders []probe.Order) (shots []audithost.Shot, err error) {
+func (a auditWorld) Shoot(ctx context.Context, privileged bool, orders []labprobe.Order) (shots []audithost.Shot, err error) {
 	child := func(cred *syscall.Credential) error {
 		return talk(ctx, []string{"audit", "shoot"}, &syscall.SysProcAttr{Credential: cred}, orders, &shots)
 	}

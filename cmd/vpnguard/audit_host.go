@@ -13,12 +13,26 @@ import (
 	"github.com/vpnguard/vpnguard/audit/catalogue"
 	"github.com/vpnguard/vpnguard/audit/evidence"
 	audithost "github.com/vpnguard/vpnguard/audit/host"
-	"github.com/vpnguard/vpnguard/lab/probe"
+	labprobe "github.com/vpnguard/vpnguard/lab/probe"
 )
 
 type auditHostCommand struct {
 	Peer  []string      `help:"What a second machine saw: a command that runs audit witness there; {mac} stands for the link's address, - for standard input." placeholder:"[LINK=]COMMAND" sep:"none"`
 	Watch time.Duration `help:"Watch at least so long." default:"2s" placeholder:"DURATION"`
+	auditHostOutput
+}
+
+// Run audits this machine, and changes nothing of it.
+func (c *auditHostCommand) Run(ctx context.Context, w *world) error {
+	d, err := c.demands()
+	if err != nil {
+		return err
+	}
+	a, err := c.audit(ctx, w)
+	if err != nil {
+		return err
+	}
+	return c.tell(w, a, d)
 }
 
 // Validate bounds what the audit may take.
@@ -121,7 +135,7 @@ func (c *auditWitnessCommand) Run(ctx context.Context, w *world) error {
 type auditShootCommand struct{}
 
 func (auditShootCommand) Run(w *world) error {
-	var orders []probe.Order
+	var orders []labprobe.Order
 	if err := json.NewDecoder(w.stdin).Decode(&orders); err != nil {
 		return fmt.Errorf("read the probes: %w", err)
 	}

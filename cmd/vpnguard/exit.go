@@ -20,6 +20,7 @@ const (
 	exitDrift        = 3
 	exitNotPermitted = 4
 	exitUnsupported  = 5
+	exitInconclusive = 6
 )
 
 // usageError is a wrong call or configuration. Nothing was changed.

@@ -83,7 +83,9 @@ func Safe() []Probe {
 	}
 	add("packet-arp", true, func(s *shot) {
 		s.ether(func(src [6]byte) {
-			s.fromDev(s.Target, func(from netip.Addr) { s.frame("arp request", 0, ethernet(broadcast, src, etherARP, requestARP(src, from, s.Target))) })
+			s.fromDev(s.Target, func(from netip.Addr) {
+				s.frame("arp request", 0, ethernet(broadcast, src, etherARP, requestARP(src, from, s.Target)))
+			})
 		})
 	})
 	add("packet-odd-type", true, func(s *shot) {
