@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, o Options, w World) (evidence.Audit, error) {
 	var twin sync.WaitGroup
 	twin.Go(func() {
 		var err error
-		if control, err = w.Twin(within, Job{Plan: p, Links: f.Links, Token: token}); err != nil {
+		if control, err = w.Twin(within, Job{Plan: p, Links: f.Links, Token: token, Peers: slices.Collect(maps.Keys(o.Peers))}); err != nil {
 			control = Observed{Started: a.Started, Ended: time.Now(), Error: fmt.Sprintf("the control could not be made: %v", err)}
 		}
 	})

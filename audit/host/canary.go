@@ -47,8 +47,8 @@ func (c canary) frame(mac net.HardwareAddr, own, router netip.Addr) []byte {
 	b = append(append(b, mac...), etherARP>>8, etherARP&0xff)
 	b = append(b, 0, 1, 8, 0, 6, 4, 0, 1)
 	b = append(append(b, mac...), own.AsSlice()...)
-	b = append(append(b, c[:]...), router.AsSlice()...)
-	return append(b, make([]byte, 60-len(b))...)
+	// No padding: a seal takes none, where data could be; the card pads.
+	return append(append(b, c[:]...), router.AsSlice()...)
 }
 
 // send puts canaries on a link.

@@ -21,9 +21,10 @@ type Shot struct {
 	Error   string `json:",omitempty"` // it could not be tried
 }
 
-// Shooter makes tries in processes of their own, an ordinary user's and root's.
+// Shooter makes tries in a process of its own that a user owns. Where the machine
+// has root alone, the receipts say so.
 type Shooter interface {
-	Shoot(ctx context.Context, privileged bool, orders []probe.Order) ([]Shot, error)
+	Shoot(ctx context.Context, uid uint32, orders []probe.Order) ([]Shot, error)
 }
 
 // Fire makes tries in this process, all at once.
@@ -84,7 +85,7 @@ func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, 
 		canaries(ctx, links, ends, evidence.Between)
 	}()
 	var err error
-	o.Shots, err = shoot(ctx, p.Tries, s)
+	o.Shots, err = shoot(ctx, p, s)
 	<-between
 	checked.Wait()
 	rest := max(late, watch-time.Since(o.Started))
@@ -109,15 +110,15 @@ func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, 
 }
 
 // shoot makes all tries, ordinary users' and root's side by side.
-func shoot(ctx context.Context, tries []Try, s Shooter) ([]Shot, error) {
-	shots := make([]Shot, len(tries))
+func shoot(ctx context.Context, p Plan, s Shooter) ([]Shot, error) {
+	shots := make([]Shot, len(p.Tries))
 	var errs [2]error
 	var both sync.WaitGroup
-	for i, privileged := range []bool{false, true} {
+	for i, uid := range []uint32{p.User, root} {
 		var orders []probe.Order
 		var place []int
-		for j, t := range tries {
-			if t.Privileged == privileged {
+		for j, t := range p.Tries {
+			if t.Privileged == (uid == root) {
 				orders, place = append(orders, t.Order), append(place, j)
 			}
 		}
@@ -125,7 +126,7 @@ func shoot(ctx context.Context, tries []Try, s Shooter) ([]Shot, error) {
 			continue
 		}
 		both.Go(func() {
-			got, err := s.Shoot(ctx, privileged, orders)
+			got, err := s.Shoot(ctx, uid, orders)
 			if err == nil && len(got) != len(orders) {
 				err = fmt.Errorf("%d of %d probes were made", len(got), len(orders))
 			}

@@ -89,13 +89,15 @@ var inClear = []string{"dns-lan-resolver", "dns-tcp53", "dns-encrypted-lan", "dn
 // A Plan is what is tried, and why the rest is not.
 type Plan struct {
 	Tries []Try
+	// User is who ordinary tries run as.
+	User uint32
 	// Skipped are cases without a run.
 	Skipped []evidence.Case
 }
 
 // Make plans. nonce makes a different one for each try.
 func Make(f Facts, nonce func() string) Plan {
-	var p Plan
+	p := Plan{User: user(f.Guard)}
 	documentation := 1 // the last byte of the next address
 	for _, l := range f.Links {
 		for _, s := range specs {
@@ -190,4 +192,15 @@ func (l Link) routerMAC() string {
 		}
 	}
 	return ""
+}
+
+const root = 0
+
+// user is nobody, unless a carrier's owner is: whom the guard lets out proves nothing.
+func user(g Guard) uint32 {
+	u := uint32(65534)
+	for slices.Contains(g.UIDs, u) {
+		u--
+	}
+	return u
 }

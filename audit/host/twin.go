@@ -21,6 +21,9 @@ type Job struct {
 	Plan  Plan
 	Links []Link
 	Token string
+	// Peers are the links that the guarded phase sees from behind, too: both
+	// phases must be watched at the same places.
+	Peers []string
 }
 
 // Twin makes the control in this process's network namespace, which must be a
@@ -36,7 +39,11 @@ func Twin(ctx context.Context, j Job, s Shooter) (Observed, error) {
 		return Observed{}, err
 	}
 	// Ping sockets for all, so that the probes that need one can be shown.
-	_ = os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0)
+	for _, groups := range []string{"0 2147483647", "0 65535"} { // a user namespace may not have all
+		if os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(groups), 0) == nil {
+			break
+		}
+	}
 	var ends []*end
 	var links []Link
 	for i, l := range j.Links {
@@ -52,6 +59,9 @@ func Twin(ctx context.Context, j Job, s Shooter) (Observed, error) {
 			index int
 			d     wire.Direction
 		}{{evidence.Host, OwnEnd(l.Name), l.Index, wire.Sent}, {evidence.Wire, FarEnd(l.Name), far, wire.Received}} {
+			if at.role == evidence.Wire && !slices.Contains(j.Peers, l.Name) {
+				continue
+			}
 			from, err := listen(at.index, at.d)
 			if err != nil {
 				return Observed{}, err

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -26,25 +24,15 @@ type auditWorld struct{ *world }
 // that probes run as.
 const self = "/proc/self/exe"
 
-// nobody is who ordinary probes run as, unless a carrier's owner is: then it is
-// the one before.
-const nobody = 65534
-
 // Shoot makes probes in a process of its own.
-func (a auditWorld) Shoot(ctx context.Context, privileged bool, orders []labprobe.Order) (shots []audithost.Shot, err error) {
-	child := func(cred *syscall.Credential) error {
-		return talk(ctx, []string{"audit", "shoot"}, &syscall.SysProcAttr{Credential: cred}, orders, &shots)
+func (auditWorld) Shoot(ctx context.Context, uid uint32, orders []labprobe.Order) (shots []audithost.Shot, err error) {
+	child := func(attr *syscall.SysProcAttr) error {
+		return talk(ctx, []string{"audit", "shoot"}, attr, orders, &shots)
 	}
-	if privileged {
+	if uid == 0 {
 		return shots, child(nil)
 	}
-	uid := uint32(nobody)
-	if owners, err := a.owners(); err != nil {
-		return nil, err
-	} else if slices.Contains(owners, uid) {
-		uid--
-	}
-	err = child(&syscall.Credential{Uid: uid, Gid: uid})
+	err = child(&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}})
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) { // a user namespace that has root alone
 		err = child(nil)
 	}
@@ -113,18 +101,4 @@ func (a auditWorld) Peer(ctx context.Context, command string) (io.Reader, func()
 		_ = out.Close()
 		_ = cmd.Wait()
 	}, nil
-}
-
-// owners are the uids that own carriers.
-func (a auditWorld) owners() ([]uint32, error) {
-	g, done, err := a.host()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	st, err := g.Status()
-	if err != nil && !errors.Is(err, os.ErrPermission) {
-		return nil, err
-	}
-	return ownersOf(st.Record), nil
 }

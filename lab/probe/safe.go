@@ -3,6 +3,7 @@ package probe
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -84,7 +85,10 @@ func Safe() []Probe {
 	add("packet-arp", true, func(s *shot) {
 		s.ether(func(src [6]byte) {
 			s.fromDev(s.Target, func(from netip.Addr) {
-				s.frame("arp request", 0, ethernet(broadcast, src, etherARP, requestARP(src, from, s.Target)))
+
+				// As the kernel makes it, without padding.
+				s.frame("arp request", 0, slices.Concat(broadcast[:], src[:], []byte{etherARP >> 8, etherARP & 0xff}, requestARP(src, from, s.Target)))
+
 			})
 		})
 	})
