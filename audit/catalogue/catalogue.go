@@ -81,3 +81,16 @@ func Classes() []evidence.Class {
 	}
 	return all
 }
+
+// Residual are the risks that no audit of a client can take away, in sentences.
+func Residual() (all []string) {
+	for _, e := range All() {
+		if e.Where == Nowhere || e.Where == Machine || e.Where == Server {
+			all = append(all, fmt.Sprintf("%s: %s (%s)", e.ID, e.Title, e.Limits))
+		}
+	}
+	return append(all,
+		"selective-dos: what a guard drops, the LAN can still see missing in the tunnel's volume",
+		"a privileged program can send to the carrier's exact address and port by a packet socket",
+		"only these probes were run: what they do not try is not shown to be closed")
+}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vpnguard/vpnguard/audit/catalogue"
 	"github.com/vpnguard/vpnguard/audit/evidence"
 	"github.com/vpnguard/vpnguard/lab"
 )
@@ -30,6 +31,8 @@ type audit struct {
 	// excuses are why scenarios do not apply, as their controls found out.
 	excuses map[*scenario]string
 	broken  error
+	// sections are the audited host's state, see group.shown.
+	sections []evidence.Section
 }
 
 // grouped is a scenario in its group.
@@ -71,6 +74,7 @@ func (a *audit) run() error {
 	}
 	_ = g.Wait()
 	end := End{Environment: environment(a.ctx, &a.order), Topology: topology(), Client: a.order.named()}
+	end.Environment.Sections = a.sections
 	if err := a.ctx.Err(); err != nil {
 		end.Interrupted = context.Cause(a.ctx).Error()
 		a.interrupted()
@@ -97,6 +101,7 @@ func (j job) weight() int {
 func (a *audit) plan() (jobs []job) {
 	by := map[*group][]*scenario{}
 	var order []*group
+	a.untested()
 	for _, s := range table() {
 		if !a.chosen(s.scenario) {
 			continue
@@ -142,6 +147,19 @@ func (a *audit) plan() (jobs []job) {
 	return jobs
 }
 
+// untested says of each class that no scenario has why that is so.
+func (a *audit) untested() {
+	if len(a.order.Only) > 0 {
+		return
+	}
+	all := table()
+	for _, e := range catalogue.All() {
+		if !slices.ContainsFunc(all, func(s grouped) bool { return s.id == e.ID }) {
+			a.report(&evidence.Case{ID: e.ID, Title: e.Title, NotTested: e.Limits})
+		}
+	}
+}
+
 func (a *audit) chosen(s *scenario) bool {
 	return len(a.order.Only) == 0 || slices.Contains(a.order.Only, s.id) || slices.Contains(a.order.Only, s.name())
 }
@@ -183,6 +201,12 @@ func (a *audit) work(j job) {
 		_ = a.send(Report{Doing: fmt.Sprintf("%s (%s)", s.name(), j.phase)})
 		run, excuse := b.perform(s, j.repetition, a.order.Seed)
 		a.add(s, run, excuse)
+	}
+	if b.sections != nil && j.repetition == 0 {
+		b.sections = append(b.sections, b.listed("after the scenarios")...)
+		a.mu.Lock()
+		a.sections = b.sections
+		a.mu.Unlock()
 	}
 }
 

@@ -24,6 +24,8 @@ type bench struct {
 	client  client
 	user    int // an ordinary uid, or root where there is no other
 	watches []*watch
+	// sections are the client's state at times, of a group that is shown.
+	sections []evidence.Section
 }
 
 // A client is a VPN's two ends.
@@ -62,13 +64,23 @@ type group struct {
 	// prepare changes the laboratory after the server is there and before the
 	// client is.
 	prepare func(b *bench) error
+	// shown groups' host is in the report.
+	shown bool
 	// late groups' scenarios connect by themselves.
 	late bool
 	// alone gives each scenario a laboratory of its own.
 	alone bool
 	want  want
-	// macvlan is a child of the wire, whose own link upkeep is explained.
-	macvlan bool
+	// resident is a guest that lives on the LAN itself: its own link upkeep is
+	// explained.
+	resident *resident
+}
+
+// resident is a guest on the LAN.
+type resident struct {
+	mac   string
+	hosts []netip.Addr
+	link  string // its interface
 }
 
 // want is what a group asks of the client.
@@ -113,10 +125,16 @@ func newBench(ctx context.Context, o *Order, g *group, phase evidence.Phase) (_ 
 			return nil, fmt.Errorf("prepare %q: %w", g.name, err)
 		}
 	}
+	if g.shown && phase == evidence.Guarded {
+		b.sections = b.listed("before the tunnel")
+	}
 	if !g.late {
 		if err = b.connect(); err != nil {
 			return nil, err
 		}
+	}
+	if g.shown && phase == evidence.Guarded {
+		b.sections = append(b.sections, b.listed("while the tunnel is up")...)
 	}
 	return b, b.watch()
 }

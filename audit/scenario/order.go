@@ -38,6 +38,15 @@ type Order struct {
 	Fault string
 }
 
+// Check refuses what no laboratory could do.
+func (o Order) Check() error {
+	if o.Client == "command" && o.Command == "" {
+		return errors.New("--client command: there is no --client-command")
+	}
+	_, err := newClient(&o)
+	return err
+}
+
 // A Report is what the laboratory says on its way, one field at a time.
 type Report struct {
 	// Doing is a line for people: which scenario runs.

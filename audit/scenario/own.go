@@ -149,7 +149,11 @@ func (c *ownClient) seal(b *bench) error {
 	}
 	c.process, c.sealed = p, true
 	c.ups++
-	return p.WaitLog(b.ctx, "vpnguard: sealed", 1)
+	if err := p.WaitLog(b.ctx, "vpnguard: sealed", 1); err != nil {
+		said, _ := b.lab.Client.Run(b.ctx, b.program(), "blocked")
+		return fmt.Errorf("%w; vpnguard blocked: %s", err, strings.TrimSpace(said))
+	}
+	return nil
 }
 
 func (c *ownClient) kill(b *bench) error {

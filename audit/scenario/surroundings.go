@@ -184,11 +184,17 @@ func guestTries(id, variant, title, rule string, names ...string) *scenario {
 
 // guestLink is the guest's interface.
 func (b *bench) guestLink() string {
-	if b.group.macvlan {
-		return "mv0"
+	if g := b.group.resident; g != nil {
+		return g.link
 	}
 	return "eth0"
 }
+
+// The guests that have addresses of their own on the LAN.
+var (
+	macvlanResident = &resident{site.MacvlanMAC, []netip.Addr{site.Macvlan, netip.MustParseAddr("2001:db8:1::102"), netip.MustParseAddr("fe80::ff:fe00:166")}, "mv0"}
+	bridgedResident = &resident{"02:00:00:00:04:02", []netip.Addr{netip.MustParseAddr("192.168.1.103")}, "eth0"}
+)
 
 // macvlanGuest gives a guest a child of the wire.
 func macvlanGuest(b *bench) error {
@@ -208,7 +214,11 @@ func macvlans() []*scenario {
 // The host keeps its addresses and its routes on the wire's name by renaming: the
 // client under audit knows eth0, which is then the bridge.
 func bridgedGuest(b *bench) error {
-	script := "ip link set eth0 down\nip link set eth0 name port0\nip link add eth0 address 02:00:00:00:01:65 type bridge\nDEV=eth0\n" + quietBridge + `
+	script := "ip addr flush dev eth0\nip link set eth0 down\nip link set eth0 name port0\nip link add eth0 address 02:00:00:00:01:65 type bridge\nDEV=eth0\n" + quietBridge + `
+# With br_netfilter the host's own chains would see what the bridge passes on.
+for k in /proc/sys/net/bridge/bridge-nf-call-iptables /proc/sys/net/bridge/bridge-nf-call-ip6tables; do
+	[ ! -e $k ] || echo 0 > $k
+done
 ip -batch - <<END
 link set port0 master eth0
 link set port0 up

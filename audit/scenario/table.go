@@ -5,6 +5,11 @@ type Listed struct {
 	ID, Variant, Title, Group string
 }
 
+// Name is the id and the variant.
+func (l Listed) Name() string {
+	return (&scenario{id: l.ID, variant: l.Variant}).name()
+}
+
 // List tells which scenarios there are.
 func List() (all []Listed) {
 	for _, s := range table() {
@@ -19,7 +24,7 @@ func table() (all []grouped) {
 		group *group
 		list  []*scenario
 	}{
-		{&group{name: "programs"}, programs()},
+		{&group{name: "programs", shown: true}, programs()},
 		{&group{name: "names"}, names()},
 		{&group{name: "inbound"}, inbound()},
 		{&group{name: "hostile LAN"}, hostile()},
@@ -29,8 +34,8 @@ func table() (all []grouped) {
 		{&group{name: "old flows", alone: true, late: true}, survivors()},
 		{&group{name: "another firewall", prepare: earlyAccept}, shadowed()},
 		{&group{name: "routed guest", prepare: routedGuest}, guests()},
-		{&group{name: "macvlan guest", macvlan: true, prepare: macvlanGuest}, macvlans()},
-		{&group{name: "bridged guest", prepare: bridgedGuest}, bridged()},
+		{&group{name: "macvlan guest", resident: macvlanResident, prepare: macvlanGuest}, macvlans()},
+		{&group{name: "bridged guest", resident: bridgedResident, prepare: bridgedGuest}, bridged()},
 		{&group{name: "life", alone: true}, life()},
 		{&group{name: "lost server", alone: true, want: want{keepalive: true}}, lost()},
 		{&group{name: "before the tunnel", alone: true, late: true}, before()},

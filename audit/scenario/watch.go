@@ -88,9 +88,8 @@ func (b *bench) declared() evidence.Declared {
 			{Name: "DHCP", Kind: evidence.DHCP, Reason: "the link's lease"},
 		},
 	}
-	if b.group.macvlan {
-		d.MACs = append(d.MACs, site.MacvlanMAC)
-		d.Hosts = append(d.Hosts, site.Macvlan, netip.MustParseAddr("2001:db8:1::102"), netip.MustParseAddr("fe80::ff:fe00:166"))
+	if g := b.group.resident; g != nil {
+		d.MACs, d.Hosts = append(d.MACs, g.mac), append(d.Hosts, g.hosts...)
 	}
 	if b.group.want.second {
 		d.Entries = append(d.Entries, evidence.Entry{Name: "second carrier", Kind: evidence.Carrier, Reason: "the tunnel to the second server", To: netip.PrefixFrom(site.ServerTwo, 32), Proto: t.proto, ToPort: t.endpoint.Port()})

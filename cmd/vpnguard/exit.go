@@ -69,6 +69,8 @@ func classify(err error) (code int, hint string) {
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce; with fence = \"off\" in the configuration, packet sockets and macvlan children are not stopped and all else is"
 	case errors.As(err, &unsupported):
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce"
+	case refused(err):
+		return exitUnsupported, refusedHint
 	case errors.Is(err, os.ErrPermission):
 		return exitNotPermitted, "run it as root, or with CAP_NET_ADMIN and write access to /run/vpnguard"
 	}
