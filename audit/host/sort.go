@@ -104,6 +104,9 @@ func (s sorter) run(i int, phase evidence.Phase) evidence.Run {
 	for _, send := range shot.Receipt.Sends {
 		stimulus.Sends = append(stimulus.Sends, evidence.Send{What: send.What, Errno: int(send.Errno), Error: send.Error})
 	}
+	if w := shot.Receipt.Witness; w != "" {
+		stimulus.Witness = []evidence.Section{{Title: "the kernel's record", Text: w}}
+	}
 	r.Stimuli = []evidence.Stimulus{stimulus}
 	return r
 }

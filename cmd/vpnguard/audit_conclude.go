@@ -4,57 +4,59 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/vpnguard/vpnguard/audit/catalogue"
 	"github.com/vpnguard/vpnguard/audit/conclude"
 	"github.com/vpnguard/vpnguard/audit/evidence"
-	"github.com/vpnguard/vpnguard/audit/gate"
 )
 
-// auditHostOutput is what is demanded of an audit of the host, and how it is told.
-type auditHostOutput struct {
-	Policy string `help:"What is demanded and accepted." placeholder:"FILE"`
-	JSON   bool   `name:"json" help:"Print JSON."`
+// auditResult is what is demanded of an audit, and where its report and its
+// evidence go.
+type auditResult struct {
+	Policy   string   `help:"What is required and what is accepted, as TOML." type:"existingfile" placeholder:"FILE"`
+	Baseline string   `help:"What an earlier audit found, to be held against." type:"existingfile" placeholder:"FILE"`
+	Output   string   `help:"Write the evidence, as a directory or a .tar, which must not exist." placeholder:"DIR"`
+	Format   []string `help:"How to report: text, json, sarif, junit, tap, html, annotations or summary; with =FILE, there. May be given several times; default: text." sep:"none" placeholder:"FORMAT[=FILE]"`
+
+	demands conclude.Demands
+	outputs []auditOutput
 }
 
-// demands reads the user's files before anything is sent.
-func (o auditHostOutput) demands() (conclude.Demands, error) {
-	var d conclude.Demands
-	if o.Policy == "" {
-		return d, nil
+// read reads the user's files, before anything is sent.
+func (r *auditResult) read() (err error) {
+	if r.outputs, err = parseFormats(r.Format); err != nil {
+		return err
 	}
-	data, err := os.ReadFile(o.Policy)
-	if err != nil {
-		return d, &usageError{fmt.Errorf("read the policy: %w", err), ""}
+	for _, f := range []struct {
+		name string
+		into *[]byte
+	}{{r.Policy, &r.demands.Policy}, {r.Baseline, &r.demands.Baseline}} {
+		if f.name == "" {
+			continue
+		}
+		if *f.into, err = os.ReadFile(f.name); err != nil {
+			return &usageError{fmt.Errorf("read %q: %w", f.name, err), "nothing was sent"}
+		}
 	}
-	d.Policy = data
-	known := func(id string) bool { _, err := catalogue.Find(id); return err == nil }
-	if err := d.Check(known); err != nil {
-		return d, &usageError{err, "`vpnguard audit list` prints the ids"}
+	if err := r.demands.Check(knownLeak); err != nil {
+		return &usageError{err, "nothing was sent; `vpnguard audit list` prints all ids"}
 	}
-	return d, nil
+	return nil
 }
 
-// tell prints what the evidence comes to; the error is the exit status.
-func (o auditHostOutput) tell(w *world, a evidence.Audit, d conclude.Demands) error {
-	c, err := conclude.Audit(a, d)
+// tell judges and reports. The error is the exit status, too.
+func (r *auditResult) tell(w *world, a evidence.Audit) error {
+	c, err := conclude.Audit(a, r.demands)
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		err = c.Report.JSON(w.stdout)
-	} else {
-		err = c.Report.Text(w.stdout, false)
+	if r.Output != "" {
+		if err := c.Files.Write(r.Output); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("print the report: %w", err)
+	for _, o := range r.outputs {
+		if err := o.write(w, c.Report); err != nil {
+			return err
+		}
 	}
-	switch c.Report.Outcome.Status {
-	case gate.Clean:
-		return nil
-	case gate.Found:
-		return exitStatus(exitDrift)
-	case gate.Inconclusive:
-		return exitStatus(exitInconclusive)
-	}
-	return exitStatus(exitInconclusive)
+	return statusOf(c.Report.Outcome)
 }

@@ -19,20 +19,20 @@ import (
 type auditHostCommand struct {
 	Peer  []string      `help:"What a second machine saw: a command that runs audit witness there; {mac} stands for the link's address, - for standard input." placeholder:"[LINK=]COMMAND" sep:"none"`
 	Watch time.Duration `help:"Watch at least so long." default:"2s" placeholder:"DURATION"`
-	auditHostOutput
+	auditResult
 }
 
-// Run audits this machine, and changes nothing of it.
+// Run audits this machine, and changes nothing of it. Exit 3 if something was
+// found, 6 if something could not be proved either way.
 func (c *auditHostCommand) Run(ctx context.Context, w *world) error {
-	d, err := c.demands()
-	if err != nil {
+	if err := c.read(); err != nil {
 		return err
 	}
 	a, err := c.audit(ctx, w)
 	if err != nil {
 		return err
 	}
-	return c.tell(w, a, d)
+	return c.tell(w, a)
 }
 
 // Validate bounds what the audit may take.

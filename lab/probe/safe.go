@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -68,8 +69,13 @@ func Safe() []Probe {
 	add("fragments", true, func(s *shot) {
 		if s.Target.Is4() {
 			s.fragments4(at(s, DNSPort))
-		} else {
-			s.fragments6(at(s, DNSPort))
+			return
+		}
+		// Connection tracking takes the pieces in, and nobody is told what became of them.
+		before := requests(s.Dev)
+		s.fragments6(at(s, DNSPort))
+		if after := requests(s.Dev); after > before {
+			s.receipt.Witness = fmt.Sprintf("/proc/net/dev_snmp6/%s: Ip6OutRequests went from %d to %d", s.Dev, before, after)
 		}
 	})
 	for bypass, name := range []string{"packet", "packet-bypass"} {
@@ -97,6 +103,9 @@ func Safe() []Probe {
 	})
 	return all
 }
+
+// requests counts the IPv6 packets that programs gave the kernel for a link.
+func requests(dev string) int { return counter("/proc/net/dev_snmp6/"+dev, "Ip6OutRequests") }
 
 // ether runs send with the link's own address.
 func (s *shot) ether(send func(src [6]byte)) {

@@ -215,13 +215,19 @@ func (s *shot) ping(h how, to netip.Addr) {
 }
 
 // echoes counts the IPv6 echo requests that this namespace's kernel has made.
-func echoes(to netip.Addr) (n int) {
-	if to.Is6() {
-		text, _ := os.ReadFile("/proc/net/snmp6")
-		for line := range strings.Lines(string(text)) {
-			if f := strings.Fields(line); len(f) == 2 && f[0] == "Icmp6OutEchos" {
-				n, _ = strconv.Atoi(f[1])
-			}
+func echoes(to netip.Addr) int {
+	if !to.Is6() {
+		return 0
+	}
+	return counter("/proc/net/snmp6", "Icmp6OutEchos")
+}
+
+// counter is one of the kernel's, in a file of names and numbers; 0 if there is none.
+func counter(file, name string) (n int) {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == name {
+			n, _ = strconv.Atoi(f[1])
 		}
 	}
 	return n
