@@ -9,8 +9,9 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 # What the tests run: the client and server that are guarded, the firewall
 # tool that checks our rules, namespaces, a resolver and DHCP clients.
 PACKAGES = openvpn nftables iproute2 util-linux uidmap dnsmasq-base busybox dhcpcd-base ca-certificates iptables ufw wireguard-tools dbus-daemon python3-gi python3-dbus python3-nftables \
-           openconnect vpnc-scripts libev4 libsystemd-shared libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2
-NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw wg dbus-daemon openconnect
+           openconnect vpnc-scripts libev4 libsystemd-shared libgssapi-krb5-2 libhttp-parser2.9 libmaxminddb0 libnl-3-200 libnl-route-3-200 liboath0 libprotobuf-c1 libradcli4 libtalloc2 \
+           tshark libxml2-utils perl
+NEEDED   = openvpn nft ip nsenter setpriv newuidmap dnsmasq busybox dhcpcd iptables-nft ufw wg dbus-daemon openconnect tshark xmllint prove
 
 PYTHON   = gi, dbus, nftables
 
@@ -19,13 +20,18 @@ vm-deps: PACKAGES = qemu-system-x86 debootstrap e2fsprogs
 vm-deps: NEEDED   = qemu-system-x86_64 debootstrap mkfs.ext4 debugfs
 vm-deps: PYTHON   = sys
 
-.PHONY: build deps vm-deps firewalld ocserv resolvers demo test vm-test lint nebula bench install uninstall clean
+# What page-test runs beside.
+page-deps: PACKAGES = chromium-headless-shell
+page-deps: NEEDED   = chromium-headless-shell
+page-deps: PYTHON   = sys
+
+.PHONY: build deps vm-deps page-deps page-test firewalld ocserv resolvers demo test vm-test lint nebula bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
 
 # Installs Debian packages only where a program is missing.
-deps vm-deps:
+deps vm-deps page-deps:
 	@missing=; for p in $(NEEDED); do PATH="$$PATH:/usr/sbin:/sbin" command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	/usr/bin/python3 -c "import $(PYTHON)" 2>/dev/null || missing="$$missing python3:$(PYTHON)"; \
 	if [ -n "$$missing" ]; then echo "installing what provides:$$missing"; \
@@ -71,15 +77,22 @@ test: deps firewalld ocserv resolvers
 vm-test: vm-deps
 	$(GO) test -tags vm -count=1 -v -timeout 90m $(TESTFLAGS) ./tests/vm
 
+# The audit's page in a real browser, at the widths of a telephone and a desk;
+# VPNGUARD_SHOTS keeps the screenshots in a directory.
+page-test: page-deps
+	$(GO) test -tags browser -count=1 -run Browser $(TESTFLAGS) ./audit/report
+
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faultpoints ./...
 	$(GO) vet -tags vm ./tests/vm
+	$(GO) vet -tags browser ./audit/report
 	for a in arm64 arm 386; do GOARCH=$$a $(GO) vet ./tunnel/... || exit 1; done
 	GOARCH=arm64 $(GO) build ./...
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags vm ./tests/vm
+	$(GO) tool staticcheck -tags browser ./audit/report
 	$(GO) tool go-errorlint ./...
 	$(GO) tool exhaustive -d ./...
 	$(GO) mod tidy -diff

@@ -123,7 +123,7 @@ func (r Report) sarifResults(one Result, rule int) []sarifResult {
 		s.Fingerprints = map[string]string{"vpnguardFlow/v1": f.Fingerprint}
 		s.BaselineState = string(f.State)
 		if f.Waived && one.Waiver != nil {
-			s.Suppressions = []sarifSuppression{{"external", "accepted", fmt.Sprintf("%s (%s, until %s)", one.Waiver.Reason, one.Waiver.Owner, one.Waiver.Expires.UTC().Format(time.DateOnly)),
+			s.Suppressions = []sarifSuppression{{"external", "accepted", fmt.Sprintf("%s (%s, until %s)", one.Waiver.Reason, one.Waiver.Owner, one.Waiver.LastDay()),
 				map[string]any{"owner": one.Waiver.Owner, "expires": sarifTime(one.Waiver.Expires)}}}
 		}
 		if f.File != nil {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -44,17 +43,17 @@ func tapEscape(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "#", `\#`).Replace(oneLine(text))
 }
 
-// yaml writes the block of a case. JSON strings are YAML strings.
+// yaml writes the block of a case, in the part of YAML that every reader of
+// TAP knows.
 func (r Result) yaml(b *bytes.Buffer) {
 	text := func(s string) string {
-		quoted, _ := json.Marshal(s) // a string always can be
-		return string(quoted)
+		return "'" + strings.ReplaceAll(strings.ToValidUTF8(oneLine(s), "?"), "'", "''") + "'"
 	}
 	fmt.Fprintf(b, "  ---\n  verdict: %s\n  severity: %s\n  duration_ms: %.0f\n", text(string(r.Verdict)), text(string(r.Severity)), r.took()*1000)
 	if len(r.Reasons) > 0 {
 		b.WriteString("  reasons:\n")
 		for _, why := range r.Reasons {
-			fmt.Fprintf(b, "    - %s\n", text(why))
+			fmt.Fprintf(b, "    - text: %s\n", text(why)) // a bare string with a colon would be a key to some
 		}
 	}
 	if len(r.Findings) > 0 {

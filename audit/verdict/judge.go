@@ -252,7 +252,7 @@ func (r *Result) waive(p policy.Policy, at time.Time) {
 	}
 	if all {
 		r.Found, r.Verdict = r.Verdict, Waived
-		r.Reasons = append([]string{fmt.Sprintf("accepted by %s until %s: %s", r.Waiver.Owner, r.Waiver.Expires.Format(time.DateOnly), r.Waiver.Reason)}, r.Reasons...)
+		r.Reasons = append([]string{fmt.Sprintf("accepted by %s until %s: %s", r.Waiver.Owner, r.Waiver.LastDay(), r.Waiver.Reason)}, r.Reasons...)
 	}
 }
 

@@ -43,6 +43,9 @@ type Waiver struct {
 	Expires time.Time `json:"expires"`
 }
 
+// LastDay is the last day on which the waiver holds.
+func (w Waiver) LastDay() string { return w.Expires.Add(-1).UTC().Format(time.DateOnly) }
+
 // A Finding is one flow, at one vantage point, that nothing explains, or an
 // oracle.
 type Finding struct {

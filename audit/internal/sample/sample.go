@@ -168,9 +168,8 @@ func streamed(id string, leaks int) evidence.Case {
 }
 
 func run(phase evidence.Phase, nonce string, onWire, inTunnel []wire.Frame) evidence.Run {
-	var canaries []evidence.Canary
-	for place, ms := range map[evidence.Place]int{evidence.AtStart: 1, evidence.Between: 50, evidence.AtEnd: 99} {
-		canaries = append(canaries, evidence.Canary{When: place, At: at(ms), Sent: 2, Seen: 2})
+	canaries := []evidence.Canary{
+		{When: evidence.AtStart, At: at(1), Sent: 2, Seen: 2}, {When: evidence.Between, At: at(50), Sent: 2, Seen: 2}, {When: evidence.AtEnd, At: at(99), Sent: 2, Seen: 2},
 	}
 	return evidence.Run{
 		Phase: phase, Seed: 42, Started: at(0), Ended: at(100),
