@@ -1,19 +1,147 @@
 package tests
 
 import (
-	"strconv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/vpnguard/vpnguard/audit/report"
+	"github.com/vpnguard/vpnguard/audit/verdict"
 )
 
-func TestExploreAuditHost(t *testing.T) {
+// lossyJob hands on what a witness says and adds that it lost a frame.
+func lossyJob([]string) error {
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	w, err := pcapgo.NewNgWriter(os.Stdout, layers.LinkTypeEthernet)
+	if err != nil {
+		return err
+	}
+	r, err := pcapgo.NewNgReader(out, pcapgo.NgReaderOptions{StatisticsCallback: func(_ int, s pcapgo.NgInterfaceStatistics) {
+		s.PacketsDropped++
+		_ = w.WriteInterfaceStats(0, s)
+		_ = w.Flush()
+	}})
+	if err != nil {
+		return err
+	}
+	for {
+		data, info, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			info.InterfaceIndex = 0
+			err = w.WritePacket(gopacket.CaptureInfo{Timestamp: info.Timestamp, CaptureLength: len(data), Length: info.Length}, data)
+		}
+		if err == nil {
+			err = w.Flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// audited runs the audit in the client and demands an exit status.
+func (s *scene) audited(want int, args ...string) report.Report {
+	s.Helper()
+	stdout, stderr, code := s.vpnguard(append([]string{"audit", "host", "--format", "json", "--watch", "0s"}, args...)...)
+	r, err := report.Parse("report", []byte(stdout))
+	if err != nil {
+		s.Fatalf("audit host %q: exit %d: %v\n%s%s", args, code, err, stdout, stderr)
+	}
+	if code != want {
+		s.Errorf("audit host %q: exit %d, want %d: %q\n%s", args, code, want, r.Outcome.Reasons, stderr)
+		for _, one := range r.Results {
+			if one.Verdict == verdict.Inconclusive || one.Verdict.Finding() {
+				s.Logf("%s %s: %q", one.Verdict, one.Name(), one.Reasons)
+			}
+		}
+	}
+	s.Logf("audit host %q took %s", args, r.Finished.Sub(r.Started))
+	if took := r.Finished.Sub(r.Started); took.Seconds() > 10 {
+		s.Errorf("audit host %q took %s", args, took)
+	}
+	return r
+}
+
+// comes is how many results of a report have a verdict, and the reasons of the first.
+func comes(r report.Report, v verdict.Verdict) (n int, why string) {
+	for _, one := range r.Results {
+		if one.Verdict == v {
+			if n++; n == 1 {
+				why = one.Name() + ": " + strings.Join(one.Reasons, "; ")
+			}
+		}
+	}
+	return n, why
+}
+
+// A machine is audited as it is: sealed, it passes only before a second vantage
+// point that was there throughout and lost nothing; without its rules, the same
+// probes leak.
+func TestAuditOfAHostPassesOnlyBeforeAWitness(t *testing.T) {
 	s := newTunnelScene(t)
-	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
-	out, errs, code := s.vpnguard("audit", "host")
-	t.Logf("OPEN: exit %d\n%s\n%s", code, out, errs)
+	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8\nMTU = 1420")
 	s.up()
-	out, errs, code = s.vpnguard("audit", "host")
-	t.Logf("SEALED: exit %d\n%s\n%s", code, out, errs)
-	peer := "nsenter --net=/proc/" + strconv.Itoa(s.lab.Gateway.PID()) + "/ns/net " + s.exe + " audit witness --interface lan0 --mac {mac}"
-	out, errs, code = s.vpnguard("audit", "host", "--peer", peer)
-	t.Logf("PEER: exit %d\n%s\n%s", code, out, errs)
+	before := s.snapshot()
+	witness := fmt.Sprintf("nsenter --net=/proc/%d/ns/net %s audit witness --interface lan0 --mac {mac}", s.lab.Gateway.PID(), s.exe)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	alone := s.audited(6)
+	if n, why := comes(alone, verdict.Inconclusive); n < 40 || !strings.Contains(why, "not disproved: 1 of 1 links") {
+		t.Errorf("without a witness %d cases are inconclusive: %s", n, why)
+	}
+	if n, why := comes(alone, verdict.Pass); n != 0 {
+		t.Errorf("without a witness %d cases pass: %s", n, why)
+	}
+	seen := s.audited(0, "--peer", witness)
+	if n, _ := comes(seen, verdict.Pass); n < 40 || seen.Coverage.Fired != seen.Coverage.Controls {
+		t.Errorf("before a witness %d cases pass, %+v", n, seen.Coverage)
+	}
+	lost := s.audited(6, "--peer", fmt.Sprintf("eth0=env %s=lossy %s %s", envJob, exe, witness))
+	if _, why := comes(lost, verdict.Inconclusive); !strings.Contains(why, "frames were lost") {
+		t.Errorf("a witness that lost frames: %s", why)
+	}
+	died := s.audited(6, "--watch", "2s", "--peer", "timeout -s KILL 1 "+witness)
+	if n, why := comes(died, verdict.Inconclusive); n < 40 || !strings.Contains(why, "the capture ended: the peer's stream ended") {
+		t.Errorf("a witness that died: %d cases: %s", n, why)
+	}
+	cmd := s.lab.Client.Command(s.ctx, "setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", s.exe, "audit", "host")
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 4 || !strings.Contains(string(out), "open a packet socket") {
+		t.Errorf("without CAP_NET_RAW: %v\n%s", err, out)
+	}
+	s.restored(before)
+
+	s.script("nft delete table inet vpnguard\nnft delete table netdev vpnguard\n")
+	leaky := s.audited(3)
+	for _, id := range []string{"bind-to-device/udp", "bind-to-device/tcp-v6", "pktinfo-unicast-if/pktinfo", "endpoint-marker/udp", "af-packet/frame", "dns-lan-resolver/udp", "arp-destination-leak/request", "raw-fragments/udp"} {
+		if !slices.ContainsFunc(leaky.Results, func(r report.Result) bool { return r.Name() == id && r.Verdict == verdict.Leak }) {
+			t.Errorf("without its rules the host does not leak %s", id)
+		}
+	}
+	if !slices.ContainsFunc(leaky.Results, func(r report.Result) bool {
+		return r.Name() == "ruleset-flush/review" && r.Verdict == verdict.Exposed
+	}) {
+		t.Error("the review does not tell that the rules are gone")
+	}
 }

@@ -78,6 +78,7 @@ func Run(ctx context.Context, o Options, w World) (evidence.Audit, error) {
 		guarded.Error = err.Error()
 	}
 	a.Cases = append(Cases(f, p, control, guarded), Review(f)...)
+	a.Cases = append(a.Cases, Rest(a.Cases)...)
 	a.Topology = topology(f, o)
 	a.Environment = environment(f, o)
 	if ctx.Err() != nil {
@@ -216,6 +217,8 @@ func environment(f Facts, o Options) evidence.Environment {
 	section("drift", f.Guard.Drift)
 	section("notes", f.Guard.Notes)
 	section("what the policy lets past", f.Guard.Exposed)
+	e.Sections = append(e.Sections, f.Sections...)
+	section("knobs that are not strict", f.Guard.Unset)
 	section("routes that beat the tunnel", f.Routes)
 	return e
 }

@@ -68,16 +68,27 @@ func (e *end) finish(ctx context.Context) {
 	}
 	close(e.stop)
 	e.from.interrupt()
-	<-e.done
+	select {
+	case <-e.done:
+	case <-time.After(time.Second): // standard input that nobody closes
+	}
 }
 
 // capture is the end as evidence.
 func (e *end) capture() evidence.Capture {
+	e.keep.mu.Lock()
+	defer e.keep.mu.Unlock()
 	c := evidence.Capture{
 		Vantage: e.vantage, Role: e.role, Interface: e.iface, Layer: e.layer, Decides: e.decides, Declared: e.declared,
 		Canaries: e.canaries, Drops: e.drops, Frames: e.keep.frames, Count: len(e.keep.frames),
 	}
-	for _, err := range []error{e.err, e.keep.err, e.dropsFail} {
+	errs := []error{e.keep.err, e.dropsFail}
+	select {
+	case <-e.done:
+		errs = append(errs, e.err)
+	default:
+	}
+	for _, err := range errs {
 		if err != nil && c.Error == "" {
 			c.Error = err.Error()
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/vpnguard/vpnguard/audit/evidence"
 	"github.com/vpnguard/vpnguard/survey"
 )
 
@@ -21,6 +22,8 @@ type Facts struct {
 	Services []Service
 	// Kernel is its release.
 	Kernel string
+	// Sections are listings for the reader of the evidence.
+	Sections []evidence.Section
 }
 
 // Guard is what is recorded and enforced.

@@ -17,7 +17,9 @@ type Try struct {
 	Rule        string
 	Link        string
 	Privileged  bool
-	Order       probe.Order
+	// Innocent is a probe that leaves by no link: the negative control.
+	Innocent bool
+	Order    probe.Order
 	// Mentions are addresses that no frame of anybody else has.
 	Mentions []netip.Addr `json:",omitempty"`
 }
@@ -98,6 +100,8 @@ type Plan struct {
 // Make plans. nonce makes a different one for each try.
 func Make(f Facts, nonce func() string) Plan {
 	p := Plan{User: user(f.Guard)}
+	p.Tries = append(p.Tries, Try{ID: "harmless", Variant: "loopback", Title: "a datagram to the probe's own socket", Innocent: true,
+		Order: probe.Order{Name: "safe-loopback", Nonce: nonce()}})
 	documentation := 1 // the last byte of the next address
 	for _, l := range f.Links {
 		for _, s := range specs {

@@ -17,8 +17,8 @@ func Cases(f Facts, p Plan, control, guarded Observed) []evidence.Case {
 	first, second := newSorter(p, control), newSorter(p, guarded)
 	var all []evidence.Case
 	for i, t := range p.Tries {
-		c := evidence.Case{ID: t.ID, Variant: t.Variant, Title: t.Title, Rule: t.Rule, Reproduce: []string{"vpnguard", "audit", "host"}}
-		if i < len(control.Shots) {
+		c := evidence.Case{ID: t.ID, Variant: t.Variant, Title: t.Title, Rule: t.Rule, Innocent: t.Innocent, Reproduce: []string{"vpnguard", "audit", "host"}}
+		if i < len(control.Shots) && !t.Innocent {
 			run := first.run(i, evidence.Control)
 			run.Tunnel = evidence.Tunnel{Need: evidence.Never, Why: "the control has links alone: whatever leaves, leaves by them"}
 			c.Runs = append(c.Runs, run)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -99,6 +100,8 @@ func (a auditWorld) Peer(ctx context.Context, command string) (io.Reader, func()
 		_ = in.Close()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = out.Close()
+		kill := time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
+		kill.Stop()
 	}, nil
 }

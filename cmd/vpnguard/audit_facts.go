@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpnguard/vpnguard/audit/evidence"
 	audithost "github.com/vpnguard/vpnguard/audit/host"
 	"github.com/vpnguard/vpnguard/endpoint"
 	"github.com/vpnguard/vpnguard/guard"
@@ -34,6 +35,9 @@ func (w *world) facts(context.Context) (audithost.Facts, error) {
 	st, err := g.Status()
 	if err != nil {
 		return f, err
+	}
+	if rs, _, err := g.RulesInForce(); (err == nil || errors.Is(err, guard.ErrDrift)) && len(rs.Tables) > 0 {
+		f.Sections = append(f.Sections, evidence.Section{Title: "rules that are recorded", Text: rs.Text()})
 	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {

@@ -59,11 +59,11 @@ func (c *auditHostCommand) audit(ctx context.Context, w *world) (evidence.Audit,
 	}
 	a.Scope = evidence.Scope{
 		Mode: "host", ThreatModel: "local programs and an observer of this host's links, for some seconds", Client: evidence.Named{Name: clientsOf(facts)},
-		Guard: evidence.Named{Name: "vpnguard"}, Auditor: evidence.Named{Name: "vpnguard", Version: version()},
+		Guard: evidence.Named{Name: "vpnguard", Version: version()}, Auditor: evidence.Named{Name: "vpnguard", Version: version()},
 		Catalogue: catalogue.Version, Repeat: 1, Command: append([]string{"vpnguard"}, w.args...),
 	}
 	if facts.Guard.State == "open" {
-		a.Scope.Guard.Name = "none"
+		a.Scope.Guard = evidence.Named{Name: "none"}
 	}
 	return a, nil
 }
@@ -115,6 +115,9 @@ type auditWitnessCommand struct {
 // Run writes what comes in by a link to standard output as pcapng, until the
 // reader is gone or a signal comes.
 func (c *auditWitnessCommand) Run(ctx context.Context, w *world) error {
+	if terminal(w.stdout) {
+		return &usageError{errors.New("audit witness writes frames, which are nothing for a terminal"), "`vpnguard audit host --peer` starts it; or > FILE.pcapng"}
+	}
 	var macs [][6]byte
 	for _, m := range c.MAC {
 		hw, err := net.ParseMAC(m)

@@ -11,6 +11,7 @@ import (
 	"github.com/vpnguard/vpnguard/guard"
 	"github.com/vpnguard/vpnguard/link"
 	"github.com/vpnguard/vpnguard/nft"
+	"github.com/vpnguard/vpnguard/route"
 	"github.com/vpnguard/vpnguard/rules"
 	"github.com/vpnguard/vpnguard/state"
 	"github.com/vpnguard/vpnguard/survey"
@@ -93,7 +94,7 @@ func markRules(handle *netlink.Handle, h *survey.Host) error {
 		return fmt.Errorf("list routing rules: %w", err)
 	}
 	for _, r := range list {
-		if r.Mark == 0 && r.Mask == nil {
+		if r.Mark == 0 && r.Mask == nil || r.Protocol == route.Protocol { // none, or our own
 			continue
 		}
 		mask := ^uint32(0)

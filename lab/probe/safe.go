@@ -35,6 +35,8 @@ func Safe() []Probe {
 	add("device-mapped", false, func(s *shot) { s.udp(how{device: s.Dev, mapped: true}, at(s, EchoPort)) })
 	add("device-stun", false, func(s *shot) { s.stun(at(s, 3478)) })
 
+	add("loopback", false, func(s *shot) { s.loopback() })
+
 	add("server-udp", false, func(s *shot) { s.udp(how{}, netip.AddrPortFrom(s.Carrier.Addr(), 56789)) })
 	add("server-device-udp", false, func(s *shot) { s.udp(bound(s), netip.AddrPortFrom(s.Carrier.Addr(), 56789)) })
 	add("endpoint-device-udp", false, func(s *shot) { s.udp(bound(s), s.Carrier) })
@@ -102,6 +104,32 @@ func Safe() []Probe {
 		s.ether(func(src [6]byte) { s.frame("frame", 0, ethernet(s.targetMAC(), src, 0x88b5, s.payload())) })
 	})
 	return all
+}
+
+// loopback sends to a socket of its own, which is harmless whatever is in force.
+func (s *shot) loopback() {
+	at := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	in, err := how{}.open(netip.IPv4Unspecified(), unix.SOCK_DGRAM)
+	if err == nil {
+		defer unix.Close(in)
+		if err = unix.Bind(in, at); err == nil {
+			at.Port, err = portOf(in)
+		}
+	}
+	if err != nil {
+		s.fail("listen on loopback", err)
+		return
+	}
+	s.datagram(how{}, unix.SOCK_DGRAM, netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port)), s.payload(), "udp")
+	b := make([]byte, 1500)
+	if n, _, err := unix.Recvfrom(in, b, unix.MSG_DONTWAIT); err == nil {
+		s.receipt.Witness = fmt.Sprintf("the probe's own socket on loopback got %d bytes", n)
+	}
+}
+
+func portOf(fd int) (int, error) {
+	p, err := localPort(fd)
+	return int(p), err
 }
 
 // requests counts the IPv6 packets that programs gave the kernel for a link.
