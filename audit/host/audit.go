@@ -219,6 +219,10 @@ func environment(f Facts, o Options) evidence.Environment {
 	section("what the policy lets past", f.Guard.Exposed)
 	e.Sections = append(e.Sections, f.Sections...)
 	section("knobs that are not strict", f.Guard.Unset)
-	section("routes that beat the tunnel", f.Routes)
+	var routes []string
+	for _, r := range f.Routes {
+		routes = append(routes, r.String())
+	}
+	section("routes that beat the tunnel", routes)
 	return e
 }

@@ -53,8 +53,8 @@ func Declare(f Facts, l Link, names bool) evidence.Declared {
 	if !names && f.Guard.LAN {
 		permit("LAN", "lan = true", private, 0, 0)
 	}
-	if !names && !f.Guard.Full && f.Guard.State != "open" {
-		permit("clear text", "the session is split: only its own prefixes and names belong in the tunnel", everywhere, 0, 0)
+	if !names && f.Guard.split() {
+		permit("clear text", "the session is split: only its own prefixes belong in the tunnel", everywhere, 0, 0)
 	}
 	for _, t := range f.Guard.Tunnels {
 		d.Never = append(d.Never, t.Addresses...)

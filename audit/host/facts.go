@@ -16,8 +16,8 @@ type Facts struct {
 	Guard  Guard
 	Links  []Link
 	Survey survey.Host
-	// Routes are routes by a wire that attract what belongs in a tunnel.
-	Routes []string
+	// Routes are where routes by a wire lead that attract what belongs in a tunnel.
+	Routes []netip.Prefix
 	// Services listen where a wire's neighbours reach them.
 	Services []Service
 	// Kernel is its release.
@@ -49,6 +49,14 @@ type Guard struct {
 // Shut reports whether everything but the tunnel is to be closed.
 func (g Guard) Shut() bool { return g.Full && g.State != "open" }
 
+// split reports whether only what is the tunnel's own is closed.
+func (g Guard) split() bool { return !g.Full && g.State != "open" }
+
+// namesShut reports whether all resolvers but the session's are closed.
+func (g Guard) namesShut() bool {
+	return g.Shut() || g.split() && slices.ContainsFunc(g.Tunnels, func(t Tunnel) bool { return len(t.Resolvers) > 0 })
+}
+
 // A Carrier may go to one address, protocol and port.
 type Carrier struct {
 	To    netip.AddrPort
@@ -67,6 +75,8 @@ type Tunnel struct {
 	Index     int
 	Addresses []netip.Addr
 	Resolvers []netip.Addr
+	// Prefixes are what it leads to, as far as somebody said so.
+	Prefixes []netip.Prefix
 }
 
 // A Link is a wire that is watched.

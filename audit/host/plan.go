@@ -85,8 +85,12 @@ var specs = []spec{
 	{"l2-chatter", "odd-type", "safe-packet-odd-type", "a frame of an experimental EtherType", "fence-end", public4},
 }
 
-// inClear are ids that a split session closes as well.
+// inClear are ids of names, which a split session closes as well if it has
+// resolvers.
 var inClear = []string{"dns-lan-resolver", "dns-tcp53", "dns-encrypted-lan", "dns-name-services"}
+
+// serversOwn are ids of the server's address, which is for its carrier only.
+var serversOwn = []string{"port-fail", "endpoint-marker"}
 
 // A Plan is what is tried, and why the rest is not.
 type Plan struct {
@@ -137,8 +141,14 @@ func (s spec) try(f Facts, l Link, six bool, n int) (t Try, why string) {
 	if _, ok := l.address(six); !ok {
 		return t, "the link has no address of the family"
 	}
-	if !f.Guard.Full && f.Guard.State != "open" && !slices.Contains(inClear, s.id) {
-		return t, "the session is split: what is not the tunnel's goes in clear by the user's wish"
+	if f.Guard.split() {
+		names := slices.Contains(inClear, s.id)
+		switch {
+		case names && !f.Guard.namesShut():
+			return t, "the session is split and names no resolver: names go in clear by the user's wish"
+		case !names && !slices.Contains(serversOwn, s.id):
+			return t, "the session is split: what is not the tunnel's goes in clear by the user's wish"
+		}
 	}
 	doc := netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})
 	multi := netip.AddrFrom4([4]byte{233, 252, 0, byte(n)})

@@ -13,7 +13,7 @@ import (
 type closing int
 
 const (
-	bySeal  closing = iota // a full seal or a lock
+	bySeal  closing = iota // a seal or a lock
 	byFence                // the fence of the wire, which a seal may go without
 	never                  // it is open whatever is enforced
 	note                   // it is no leak
@@ -58,7 +58,7 @@ var knobIDs = []struct{ word, id string }{
 // Review maps what was read to leaks of the catalogue: a case for each id. What
 // could not be read is no case; see [Unread].
 func Review(f Facts) []evidence.Case {
-	r := review{shut: f.Guard.Shut(), cases: map[string]*evidence.Case{}}
+	r := review{shut: f.Guard.State != "open", cases: map[string]*evidence.Case{}}
 	for _, s := range survey.Judge(f.Survey) {
 		known, ok := surveyed[s.ID]
 		if !ok {
@@ -81,8 +81,12 @@ func Review(f Facts) []evidence.Case {
 			r.add("accept-shadowing", "allowed", false, "the policy lets past: "+e, "")
 		}
 	}
-	for _, route := range f.Routes {
-		r.add("dhcp-opt121", "route", !r.shut, "a route by a wire beats the tunnel: "+route, "find out who set it: the DHCP server's option 121 or 33, or a router advertisement")
+	for _, to := range f.Routes {
+		if to.IsSingleIP() && !r.shut {
+			r.add("port-fail", "route", true, fmt.Sprintf("a route by a wire leads to %s past the tunnel, as clients make one for their server: what any program sends there goes in clear", to.Addr()), "seal the client: `vpnguard hooks`")
+			continue
+		}
+		r.add("dhcp-opt121", "route", !r.shut, fmt.Sprintf("a route by a wire to %s beats the tunnel", to), "find out who set it: the DHCP server's option 121 or 33, or a router advertisement")
 	}
 	for _, s := range f.Services {
 		if !slices.Contains(f.Guard.Allow, s.Port) {
@@ -109,7 +113,7 @@ func Review(f Facts) []evidence.Case {
 }
 
 type review struct {
-	shut  bool
+	shut  bool // the user's wish is enforced, be it all or a part
 	cases map[string]*evidence.Case
 }
 

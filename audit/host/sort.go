@@ -127,7 +127,7 @@ func (s sorter) seen(f Facts) []evidence.Case {
 				continue
 			}
 			id := classOf(f, c, frame)
-			if explained[j] != "" && !slices.Contains(inClear, id) && !mentions(c.Declared.Never, frame) {
+			if explained[j] != "" && !(f.Guard.namesShut() && slices.Contains(inClear, id)) && !mentions(c.Declared.Never, frame) {
 				id = quietID
 			}
 			of[i][j], ids[id] = id, true

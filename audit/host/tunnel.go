@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,6 +28,9 @@ const tunnelWait = 2 * time.Second
 
 // checkPort is traceroute's first.
 const checkPort = 33434
+
+// mostPrefixes are asked for an answer.
+const mostPrefixes = 8
 
 // need is when a tunnel must work in this audit.
 func need(g Guard) evidence.Tunnel {
@@ -72,10 +76,12 @@ func ask(t Tunnel, nonce string) error {
 	for _, a := range t.Addresses {
 		four, six = four || a.Is4(), six || a.Is6() && !a.IsLinkLocalUnicast()
 	}
-	var last error
+	var refused []error
 	sent := 0
 	try := func(to netip.AddrPort, hops int, data []byte) {
-		if last = datagram(t.Name, to, hops, data); last == nil {
+		if err := datagram(t.Name, to, hops, data); err != nil {
+			refused = append(refused, err)
+		} else {
 			sent++
 		}
 	}
@@ -85,11 +91,17 @@ func ask(t Tunnel, nonce string) error {
 	if six {
 		try(netip.AddrPortFrom(netip.MustParseAddr("2001:db8:7667::254"), checkPort), 1, []byte(nonce))
 	}
+	// A split tunnel leads to few places; its far end is in one of them.
+	for _, p := range t.Prefixes[:min(len(t.Prefixes), mostPrefixes)] {
+		if first := p.Masked().Addr().Next(); p.Bits() > 1 && p.Contains(first) && !slices.Contains(t.Addresses, first) {
+			try(netip.AddrPortFrom(first, checkPort), 0, []byte(nonce))
+		}
+	}
 	for _, r := range t.Resolvers {
 		try(netip.AddrPortFrom(r, probe.DNSPort), 0, question(nonce))
 	}
 	if sent == 0 {
-		return fmt.Errorf("nothing could be sent into %q: %w", t.Name, last)
+		return fmt.Errorf("nothing could be sent into %q: %w", t.Name, errors.Join(refused...))
 	}
 	return nil
 }

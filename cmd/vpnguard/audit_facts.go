@@ -121,8 +121,9 @@ func guardOf(st guard.Status, all []link.Link) audithost.Guard {
 		}
 		t := audithost.Tunnel{Name: s.Dev, Resolvers: s.DNS}
 		for _, a := range s.Addresses {
-			t.Addresses = append(t.Addresses, a.Addr())
+			t.Addresses, t.Prefixes = append(t.Addresses, a.Addr()), append(t.Prefixes, a)
 		}
+		t.Prefixes = append(t.Prefixes, s.Routes...)
 		if i := slices.IndexFunc(all, func(l link.Link) bool { return l.Name == s.Dev && l.Up }); i >= 0 {
 			t.Index = all[i].Index
 			g.Tunnels = append(g.Tunnels, t)
@@ -138,7 +139,7 @@ func guardOf(st guard.Status, all []link.Link) audithost.Guard {
 			g.Allow = append(g.Allow, ports(in)...)
 		}
 	}
-	if len(r.Sessions) == 0 {
+	if st.State == guard.Open {
 		g.Tunnels = append(g.Tunnels, strangers(all)...)
 	}
 	return g
@@ -170,7 +171,7 @@ func strangers(all []link.Link) (out []audithost.Tunnel) {
 		}
 		t := audithost.Tunnel{Name: l.Name, Index: l.Index}
 		for _, p := range l.Addresses {
-			t.Addresses = append(t.Addresses, p.Addr())
+			t.Addresses, t.Prefixes = append(t.Addresses, p.Addr()), append(t.Prefixes, p)
 		}
 		out = append(out, t)
 	}
@@ -216,11 +217,9 @@ func watched(h *netlink.Handle, l link.Link) (audithost.Link, error) {
 }
 
 // injected are routes by a link that attract what belongs in a tunnel.
-func injected(h *netlink.Handle, r guard.Record, links []audithost.Link) (out []string, err error) {
+func injected(h *netlink.Handle, r guard.Record, links []audithost.Link) (out []netip.Prefix, err error) {
 	j := route.Judge{Wires: map[int][]netip.Prefix{}}
-	names := map[int]string{}
 	for _, l := range links {
-		names[l.Index] = l.Name
 		for _, p := range l.Addresses {
 			j.Wires[l.Index] = append(j.Wires[l.Index], p.Masked())
 		}
@@ -236,7 +235,7 @@ func injected(h *netlink.Handle, r guard.Record, links []audithost.Link) (out []
 	}
 	for _, r := range all {
 		if j.Injected(r) {
-			out = append(out, fmt.Sprintf("%s by %s", r.Dst, names[r.Dev]))
+			out = append(out, r.Dst)
 		}
 	}
 	return out, nil
