@@ -35,10 +35,12 @@ func Inside(ctx context.Context, args []string, in io.Reader, out io.Writer, mes
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(message, &said)
 	// A laboratory in a laboratory is one of its own.
 	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "VPNGUARD_LAB_") {
+		if !strings.HasPrefix(e, "VPNGUARD_LAB_") && !strings.HasPrefix(e, "PATH=") {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
+	// Ordinary users' paths often lack where nft and ip are.
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	cmd.SysProcAttr = dieWithParent(&unix.SysProcAttr{})
 	// SIGTERM goes on to the first process inside, whose end ends the others.
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }

@@ -45,6 +45,17 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 
 		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
 
+		{"audit/verdict/x.go", use("os", "var _ = os.Args"), "pure packages do no I/O"},
+		{"audit/report/x.go", use("net", "var _ net.Conn"), "pure packages do no I/O"},
+		{"audit/verdict/x.go", use("net", "var _, _ = net.ParseMAC(\"\")"), ""},
+		{"audit/bundle/x.go", use("os", "var _ = os.Args"), ""},
+		{"audit/verdict/x.go", use(module+"lab/probe", ""), "an audit's verdicts share no code with what it sends and whom it audits"},
+		{"audit/conclude/x.go", use(module+"rules", ""), "an audit's verdicts share no code with what it sends and whom it audits"},
+		{"audit/bundle/x.go", use(module+"audit/scenario", ""), "an audit's verdicts share no code with what it sends and whom it audits"},
+		{"audit/verdict/x.go", use(module+"lab/wire", ""), ""},
+		{"audit/verdict/x_test.go", use(module+"lab", ""), ""},
+		{"audit/scenario/x.go", use(module+"lab/probe", ""), ""},
+
 		{"guard/x.go", use("github.com/alecthomas/kong", ""), "only cmd knows kong"},
 		{"cmd/vpnguard/x.go", use("github.com/alecthomas/kong", ""), ""},
 		{"guard/x.go", use(nftables, ""), "only nft and rules/lower know the netfilter library"},

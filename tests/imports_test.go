@@ -80,9 +80,12 @@ type law struct {
 	check func(source, func(format string, args ...any))
 }
 
+// judging are the packages that lead from evidence to a report.
+var judging = []string{"audit/evidence", "audit/policy", "audit/verdict", "audit/gate", "audit/report", "audit/bundle", "audit/conclude"}
+
 var laws = []law{
 	{"pure packages do no I/O", func(s source, report func(string, ...any)) {
-		if s.test() || !s.below("rules", "hook", "config", "endpoint") {
+		if s.test() || !s.below(append([]string{"rules", "hook", "config", "endpoint"}, judging...)...) || s.pkg() == "audit/bundle" {
 			return
 		}
 		for _, p := range s.imports {
@@ -96,7 +99,7 @@ var laws = []law{
 			}
 		})
 		s.used("net", func(name string, _ bool) {
-			if name != "JoinHostPort" && name != "SplitHostPort" {
+			if name != "JoinHostPort" && name != "SplitHostPort" && name != "ParseMAC" {
 				report("uses net.%s, which is no mere text", name)
 			}
 		})
@@ -116,6 +119,16 @@ var laws = []law{
 		}
 		for _, p := range s.imports {
 			if ours, found := strings.CutPrefix(p, module); found && !within(ours, mine...) {
+				report("imports %s", ours)
+			}
+		}
+	}},
+	{"an audit's verdicts share no code with what it sends and whom it audits", func(s source, report func(string, ...any)) {
+		if s.test() || !s.below(judging...) {
+			return
+		}
+		for _, p := range s.imports {
+			if ours, found := strings.CutPrefix(p, module); found && !within(ours, append([]string{"lab/wire"}, judging...)...) {
 				report("imports %s", ours)
 			}
 		}
@@ -236,7 +249,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "route", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm"} {
+	for _, p := range []string{"rules", "rules/lower", "hook", "config", "endpoint", "nft", "sysctl", "state", "owner", "link", "survey", "route", "blocked", "dns", "tunnel", "tunnel/engine", "tunnel/uapi", "confine", "guard", "guardian", "cmd/vpnguard", "lab", "tests", "tests/vm", "audit/evidence", "audit/policy", "audit/verdict", "audit/gate", "audit/report", "audit/bundle", "audit/conclude"} {
 		if seen[p] == 0 {
 			t.Errorf("no file of package %q was read", p)
 		}

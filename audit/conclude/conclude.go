@@ -6,8 +6,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/vpnguard/vpnguard/audit/bundle"
@@ -27,8 +27,6 @@ type Demands struct {
 // A Conclusion is what evidence came to.
 type Conclusion struct {
 	Report report.Report
-	// Baseline is what to hold the next audit against.
-	Baseline gate.Baseline
 	// Files are the bundle.
 	Files bundle.Files
 }
@@ -77,9 +75,17 @@ func Audit(a evidence.Audit, d Demands) (Conclusion, error) {
 }
 
 // Replay computes a bundle's verdicts again from its evidence alone, and names
-// those that its report had otherwise.
-func Replay(f bundle.Files) (c Conclusion, otherwise []string, err error) {
-	if c, err = conclude(f); err != nil {
+// those that its report had otherwise. Other demands than the bundle's own
+// may be held against it; then there is nothing to compare with.
+func Replay(f bundle.Files, other Demands) (c Conclusion, otherwise []string, err error) {
+	f = maps.Clone(f)
+	if other.Policy != nil {
+		f[bundle.PolicyName] = other.Policy
+	}
+	if other.Baseline != nil {
+		f[bundle.BaselineName] = other.Baseline
+	}
+	if c, err = conclude(f); err != nil || other.Policy != nil || other.Baseline != nil {
 		return c, nil, err
 	}
 	old, err := report.Parse(bundle.ReportName, f[bundle.ReportName])
@@ -107,7 +113,7 @@ func conclude(f bundle.Files) (Conclusion, error) {
 	if baseline != nil {
 		comparison = baseline.Compare(results)
 	}
-	c := Conclusion{Files: f, Baseline: gate.BaselineOf(results)}
+	c := Conclusion{Files: f}
 	c.Report = report.New(report.Input{
 		Audit: a, Results: results, Outcome: gate.Gate{Policy: p, Comparison: comparison}.Judge(a, results), Comparison: comparison,
 		Finding: bundle.FindingName, Digest: func(name string) string { return digest(f[name]) }, EvidenceSHA256: digest(f[bundle.EvidenceName]),
@@ -154,10 +160,4 @@ func prints(r report.Result) string {
 		all = append(all, f.Fingerprint)
 	}
 	return strings.Join(all, " ")
-}
-
-// BaselineJSON is a baseline as it is kept in a file.
-func (c Conclusion) BaselineJSON() ([]byte, error) {
-	data, err := json.MarshalIndent(c.Baseline, "", "  ")
-	return append(data, '\n'), err
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/vpnguard/vpnguard/audit/bundle"
 	"github.com/vpnguard/vpnguard/audit/conclude"
 	"github.com/vpnguard/vpnguard/audit/gate"
-	"github.com/vpnguard/vpnguard/audit/internal/sample"
 	"github.com/vpnguard/vpnguard/audit/verdict"
+	"github.com/vpnguard/vpnguard/internal/sample"
 )
 
 var demands = conclude.Demands{Policy: []byte(sample.Policy)}
@@ -61,7 +61,7 @@ func TestAReplayGivesTheSameReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, otherwise, err := conclude.Replay(f)
+	again, otherwise, err := conclude.Replay(f, conclude.Demands{})
 	if err != nil || len(otherwise) > 0 {
 		t.Fatalf("%q, %v", otherwise, err)
 	}
@@ -86,7 +86,7 @@ func TestAReplayTellsWhatAReportHadOtherwise(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Files[bundle.ReportName] = text.Bytes()
-	_, otherwise, err := conclude.Replay(c.Files)
+	_, otherwise, err := conclude.Replay(c.Files, conclude.Demands{})
 	if err != nil || len(otherwise) != 1 || otherwise[0] != "af-packet/plain was pass and is inconclusive" {
 		t.Errorf("%q, %v", otherwise, err)
 	}
@@ -94,10 +94,11 @@ func TestAReplayTellsWhatAReportHadOtherwise(t *testing.T) {
 
 func TestABaselineIsHeldAgainstTheNextAudit(t *testing.T) {
 	first := concluded(t)
-	data, err := first.BaselineJSON()
-	if err != nil {
+	var text bytes.Buffer
+	if err := first.Report.Baseline(&text); err != nil {
 		t.Fatal(err)
 	}
+	data := text.Bytes()
 	d := conclude.Demands{Baseline: data, Policy: append([]byte("ratchet = true\n"), demands.Policy...)}
 	c, err := conclude.Audit(sample.Audit(), d)
 	if err != nil {
@@ -118,5 +119,22 @@ func TestABaselineIsHeldAgainstTheNextAudit(t *testing.T) {
 	}
 	if _, err := conclude.Audit(sample.Audit(), conclude.Demands{Policy: []byte("a = 1")}); err == nil {
 		t.Error("a policy that is none is taken")
+	}
+}
+
+func TestAReplayMayHoldOtherDemandsAgainstTheEvidence(t *testing.T) {
+	c := concluded(t)
+	again, otherwise, err := conclude.Replay(c.Files, conclude.Demands{Policy: []byte("threshold = \"critical\"\n")})
+	if err != nil || len(otherwise) > 0 {
+		t.Fatalf("%q, %v", otherwise, err)
+	}
+	if got := verdicts(again)["l2-chatter/lldp"]; got != verdict.Leak {
+		t.Errorf("without its waiver it is %q", got)
+	}
+	if got := again.Report.Outcome.Reasons[0]; got != "client-crash/sigkill: leak" {
+		t.Errorf("the first reason is %q", got)
+	}
+	if string(c.Files[bundle.PolicyName]) != sample.Policy {
+		t.Error("the bundle was changed")
 	}
 }

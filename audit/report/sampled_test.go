@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/vpnguard/vpnguard/audit/conclude"
-	"github.com/vpnguard/vpnguard/audit/internal/sample"
 	"github.com/vpnguard/vpnguard/audit/report"
+	"github.com/vpnguard/vpnguard/internal/sample"
 )
 
 // sampled is the report of an audit with a case of every verdict.

@@ -20,6 +20,18 @@ const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/
 // SARIF writes version 2.1.0 of the Static Analysis Results Interchange Format:
 // a result for each finding, and for each case without one.
 func (r Report) SARIF(w io.Writer) error {
+	return r.sarif(w, func(sarifResult) bool { return true })
+}
+
+// CodeScanning writes SARIF of which every result is something to mend: GitHub
+// makes an alert of each, whatever its kind and however it is suppressed.
+func (r Report) CodeScanning(w io.Writer) error {
+	return r.sarif(w, func(s sarifResult) bool {
+		return s.Kind == "fail" && len(s.Suppressions) == 0 && s.BaselineState != string(gate.Absent)
+	})
+}
+
+func (r Report) sarif(w io.Writer, wanted func(sarifResult) bool) error {
 	rules, index := r.sarifRules()
 	run := sarifRun{
 		Tool: sarifTool{sarifDriver{
@@ -37,6 +49,7 @@ func (r Report) SARIF(w io.Writer) error {
 		run.Results = append(run.Results, r.sarifResults(one, index[one.ID])...)
 	}
 	run.Results = append(run.Results, r.sarifGone(index)...)
+	run.Results = slices.DeleteFunc(run.Results, func(s sarifResult) bool { return !wanted(s) })
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)

@@ -17,8 +17,8 @@ import (
 
 	"github.com/vpnguard/vpnguard/audit/conclude"
 	"github.com/vpnguard/vpnguard/audit/gate"
-	"github.com/vpnguard/vpnguard/audit/internal/sample"
 	"github.com/vpnguard/vpnguard/audit/report"
+	"github.com/vpnguard/vpnguard/internal/sample"
 )
 
 // sarifSchema is the schema of the standard as a module of others has it, so
@@ -91,6 +91,9 @@ func TestSARIFIsValidByItsSchema(t *testing.T) {
 		for _, p := range problems(t, schema, sarif(t, r)) {
 			t.Errorf("%s: %s", name, p)
 		}
+	}
+	if ps := problems(t, schema, []byte(written(t, compared.Report.CodeScanning))); len(ps) > 0 {
+		t.Errorf("for code scanning: %q", ps)
 	}
 	// The schema must be able to refuse.
 	for _, change := range [][2]string{{`"kind": "fail"`, `"kind": "failed"`}, {`"text":`, `"txt":`}, {`"version": "2.1.0"`, `"version": "2.1"`}} {
@@ -174,5 +177,24 @@ func TestSARIFSaysWhatTheReportSays(t *testing.T) {
 	}
 	if rule := run.Tool.Driver.Rules[0]; rule.Properties["security-severity"] != "8.0" {
 		t.Errorf("the severity is %v", rule.Properties)
+	}
+}
+
+// A code host makes an alert of each result, also of a pass or a waiver.
+func TestCodeScanningGetsOnlyWhatIsToBeMended(t *testing.T) {
+	var log struct {
+		Runs []struct {
+			Results []struct{ RuleID, Kind, Level string }
+		}
+	}
+	if err := json.Unmarshal([]byte(written(t, sampled(t).CodeScanning)), &log); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, one := range log.Runs[0].Results {
+		got += one.RuleID + ":" + one.Kind + ":" + one.Level + " "
+	}
+	if want := "bind-to-device:fail:error weak-host-v4:fail:warning client-crash:fail:error "; got != want {
+		t.Errorf("it gets %q, want %q", got, want)
 	}
 }

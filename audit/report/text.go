@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/audit/gate"
 	"github.com/vpnguard/vpnguard/audit/verdict"
 )
 
@@ -20,6 +21,22 @@ func (r Report) JSON(w io.Writer) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(r)
+}
+
+// Baseline writes what to hold the next audit against.
+func (r Report) Baseline(w io.Writer) error {
+	var results []verdict.Result
+	for _, one := range r.Results {
+		v := one.Result
+		v.Findings = nil
+		for _, f := range one.Findings {
+			v.Findings = append(v.Findings, f.Finding)
+		}
+		results = append(results, v)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(gate.BaselineOf(results))
 }
 
 // Parse reads the canonical form; name is the file's, for errors.
@@ -88,11 +105,25 @@ func (p printer) coverage(c Coverage) {
 	p.line("%d classes of leaks are known: %d tested, %d inconclusive, %d not tested, %d not applicable",
 		c.Classes, c.Tested, c.Inconclusive, c.NotTested, c.NotApplicable)
 	p.line("%d of %d controls showed their leak with the guard off", c.Fired, c.Controls)
-	for _, u := range c.Reasons {
-		if u.Verdict != verdict.Inconclusive { // those come below
-			p.line("  %-14s %s: %s", u.Verdict, u.ID, u.Why)
+	for _, g := range grouped(c.Reasons) {
+		if g.Verdict != verdict.Inconclusive { // those come below
+			p.line("  %-14s %s: %s", g.Verdict, g.Why, g.ID)
 		}
 	}
+}
+
+// grouped joins the ids of one reason.
+func grouped(all []Untested) []Untested {
+	var groups []Untested
+	for _, u := range all {
+		i := slices.IndexFunc(groups, func(g Untested) bool { return g.Verdict == u.Verdict && g.Why == u.Why })
+		if i < 0 {
+			groups = append(groups, u)
+		} else {
+			groups[i].ID += ", " + u.ID
+		}
+	}
+	return groups
 }
 
 func (p printer) list(title string, all []string) {

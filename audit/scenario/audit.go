@@ -31,6 +31,11 @@ type audit struct {
 	// excuses are why scenarios do not apply, as their controls found out.
 	excuses map[*scenario]string
 	broken  error
+	// again are controls that showed nothing: the client alone closes them, and the
+	// reference client has to show that they can leak.
+	again []job
+	// version is the client's, as it says.
+	version string
 	// sections are the audited host's state, see group.shown.
 	sections []evidence.Section
 }
@@ -60,20 +65,10 @@ func (a *audit) run() error {
 	r.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
 	// The long ones first, or the last one would be waited for alone.
 	slices.SortStableFunc(jobs, func(x, y job) int { return y.weight() - x.weight() })
-	var g errgroup.Group
-	// Much of a scenario is waiting.
-	g.SetLimit(2 * runtime.NumCPU())
-	for _, j := range jobs {
-		g.Go(func() error {
-			if err := a.ctx.Err(); err != nil {
-				return nil // told at the end
-			}
-			a.work(j)
-			return nil
-		})
-	}
-	_ = g.Wait()
+	a.all(jobs)
+	a.all(a.again)
 	end := End{Environment: environment(a.ctx, &a.order), Topology: topology(), Client: a.order.named()}
+	end.Client.Version = a.version
 	end.Environment.Sections = a.sections
 	if err := a.ctx.Err(); err != nil {
 		end.Interrupted = context.Cause(a.ctx).Error()
@@ -82,8 +77,25 @@ func (a *audit) run() error {
 	return errors.Join(a.broken, a.send(Report{End: &end}))
 }
 
+// all does jobs side by side: much of a scenario is waiting.
+func (a *audit) all(jobs []job) {
+	var g errgroup.Group
+	g.SetLimit(2 * runtime.NumCPU())
+	for _, j := range jobs {
+		g.Go(func() error {
+			if a.ctx.Err() == nil { // else told at the end
+				a.work(j)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
 // job is one laboratory's work.
 type job struct {
+	// reference jobs have the built-in ordinary client, and no guard.
+	reference  bool
 	group      *group
 	phase      evidence.Phase
 	repetition int
@@ -132,10 +144,10 @@ func (a *audit) plan() (jobs []job) {
 				if g.alone {
 					// They end the tunnel, or begin it.
 					for _, s := range list {
-						jobs = append(jobs, job{g, phase, rep, []*scenario{s}})
+						jobs = append(jobs, job{group: g, phase: phase, repetition: rep, scenarios: []*scenario{s}})
 					}
 				} else {
-					jobs = append(jobs, job{g, phase, rep, list})
+					jobs = append(jobs, job{group: g, phase: phase, repetition: rep, scenarios: list})
 				}
 				for _, s := range list {
 					a.left[s]++
@@ -185,7 +197,11 @@ func (a *audit) reproduce(s *scenario) []string {
 
 // work does one job.
 func (a *audit) work(j job) {
-	b, err := newBench(a.ctx, &a.order, j.group, j.phase)
+	order := a.order
+	if j.reference {
+		order.Client, order.Guard, order.Profile = "own", "none", nil
+	}
+	b, err := newBench(a.ctx, &order, j.group, j.phase)
 	if err != nil {
 		for _, s := range j.scenarios {
 			a.add(s, evidence.Run{Repetition: j.repetition, Phase: j.phase, Seed: a.order.Seed, Error: fmt.Sprintf("set up %q: %v", j.group.name, err)}, "")
@@ -199,15 +215,35 @@ func (a *audit) work(j job) {
 			return
 		}
 		_ = a.send(Report{Doing: fmt.Sprintf("%s (%s)", s.name(), j.phase)})
-		run, excuse := b.perform(s, j.repetition, a.order.Seed)
-		a.add(s, run, excuse)
+		run, o := b.perform(s, j.repetition, a.order.Seed)
+		switch {
+		case j.reference:
+			run.Opinions = append(run.Opinions, evidence.Section{Title: "control", Text: "with the built-in reference client, for the client under audit showed nothing without a guard"})
+		case o.mute && o.excused == "" && run.Error == "" && j.phase == evidence.Control && a.order.Client != "own" && s.unfit["own"] == "":
+			a.refer(j, s)
+			continue
+		}
+		a.add(s, run, o.excused)
 	}
 	if b.sections != nil && j.repetition == 0 {
 		b.sections = append(b.sections, b.listed("after the scenarios")...)
 		a.mu.Lock()
-		a.sections = b.sections
+		a.sections, a.version = b.sections, b.version()
 		a.mu.Unlock()
 	}
+}
+
+// refer has a control run again with the reference client.
+func (a *audit) refer(j job, s *scenario) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, k := range a.again {
+		if k.group == j.group && k.repetition == j.repetition && !j.group.alone {
+			a.again[i].scenarios = append(k.scenarios, s)
+			return
+		}
+	}
+	a.again = append(a.again, job{reference: true, group: j.group, phase: evidence.Control, repetition: j.repetition, scenarios: []*scenario{s}})
 }
 
 // add notes a run, and tells its case when it was the last.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
@@ -139,7 +140,15 @@ func newBench(ctx context.Context, o *Order, g *group, phase evidence.Phase) (_ 
 	return b, b.watch()
 }
 
-func (b *bench) close() { b.lab.Close() }
+// close ends the laboratory, and what a client left running in it.
+func (b *bench) close() {
+	if pids, err := b.processes(""); err == nil {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	b.lab.Close()
+}
 
 func (b *bench) guarded() bool { return b.phase == evidence.Guarded && b.order.Guard != "none" }
 

@@ -28,11 +28,7 @@ func (b *bench) hook(event string) error {
 	}
 	args := []string{event, "--dev", t.device}
 	if event == "up" {
-		proto := "udp"
-		if t.proto == 6 {
-			proto = "tcp"
-		}
-		args = append(args, "--endpoint", t.endpoint.String()+"/"+proto, "--owner", "0", "--profile", "full")
+		args = append(args, "--endpoint", t.endpoint.String()+"/"+protocol(t.proto), "--owner", "0", "--profile", "full")
 	}
 	_, err := b.lab.Client.Run(b.ctx, b.program(), args...)
 	return err

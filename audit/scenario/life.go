@@ -61,6 +61,7 @@ func (t *trial) across(dev string, happens func(happenings) error) error {
 		s.Sends = append(s.Sends, evidence.Send{What: fmt.Sprintf("%d datagrams", n), Errno: errno(text), Error: text})
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
+	t.shows(s.Signs)
 	t.recorded.canary(evidence.Between)
 	return errors.Join(err, stopped)
 }
@@ -106,7 +107,9 @@ func life() []*scenario {
 			}
 			return nil
 		}},
-		{id: "reconnect-window", title: "the client restarts under a stream", rule: "a restart opens nothing", need: evidence.After, why: "the client restarts", run: func(t *trial) error {
+		{id: "reconnect-window", title: "the client restarts under a stream", rule: "a restart opens nothing", need: evidence.After, why: "the client restarts", unfit: map[string]string{
+			"wireguard": "the protocol bridges an outage by itself; a stop and a start are the user's own, and open", "command": "the laboratory does not know how to restart this client",
+		}, run: func(t *trial) error {
 			return t.across("", func(h happenings) error {
 				h.event("the client is told to restart")
 				if err := t.client.restart(t.bench); err != nil {
@@ -117,6 +120,29 @@ func life() []*scenario {
 				}
 				h.event("the tunnel carries again")
 				return nil
+			})
+		}},
+		{id: "hook-unseal", title: "the client restarts, its hooks are called, and the server does not answer", rule: "a restart opens nothing", need: evidence.After, why: "the client is away", unfit: map[string]string{
+			"own": "this client calls no hook when it restarts", "openconnect": "this client calls its hook at its end only", "wireguard": "nothing restarts", "command": "the laboratory does not know how to restart this client",
+		}, run: func(t *trial) error {
+			c, ok := t.client.(awayer)
+			if !ok {
+				t.excused = "this client calls no hook when it restarts"
+				return nil
+			}
+			return t.across("", func(h happenings) error {
+				if err := t.cut(); err != nil {
+					return err
+				}
+				h.event("the client is told to restart, and its server is cut off")
+				if err := c.away(t.bench); err != nil {
+					return err
+				}
+				if err := h.pause(2 * aWhile); err != nil {
+					return err
+				}
+				h.event("the server is back")
+				return t.mended()
 			})
 		}},
 		{id: "network-switch", title: "a second network comes, with a lease that has routes, and the first goes", rule: "out-end", need: evidence.Before, why: "the tunnel's way is taken away", run: networkSwitch},
@@ -248,23 +274,70 @@ func suspend(t *trial) error {
 // lost is the loss of the server.
 func lost() []*scenario {
 	return []*scenario{
-		{id: "server-unreachable", title: "the server is gone for a while", rule: "the rules stay", need: evidence.After, why: "the server is taken away", run: func(t *trial) error {
+		{id: "server-unreachable", title: "the server is gone for a while", rule: "the rules stay", need: evidence.After, why: "the server is taken away", unfit: map[string]string{"wireguard": "the device and its routes stay: nothing notices"}, run: func(t *trial) error {
 			return t.across("", func(h happenings) error {
 				h.event("the server is cut off")
-				const cut = "nft -f - <<END\ntable inet cut { chain in { type filter hook prerouting priority -300; iifname \"eth0\" drop; }\nchain out { type filter hook postrouting priority 300; oifname \"eth0\" drop; }\n}\nEND\n"
-				if err := t.lab.Server.Script(t.ctx, cut); err != nil {
+				if err := t.cut(); err != nil {
 					return err
 				}
-				// More than three of the client's keepalives, and its next attempt.
-				if err := h.pause(4*watched + aWhile); err != nil {
+				if err := h.pause(t.noticesAfter()); err != nil {
 					return err
 				}
 				h.event("the server is back")
-				if err := t.lab.Server.Script(t.ctx, "nft delete table inet cut\n"); err != nil {
-					return err
-				}
-				return t.carries(15 * time.Second)
+				return t.mended()
 			})
+		}},
+	}
+}
+
+// cut takes the server away, both ways.
+func (t *trial) cut() error {
+	return t.lab.Server.Script(t.ctx, `nft -f - <<END
+table inet cut {
+	chain in {
+		type filter hook prerouting priority -300
+		iifname "eth0" drop
+	}
+	chain out {
+		type filter hook postrouting priority 300
+		oifname "eth0" drop
+	}
+}
+END
+`)
+}
+
+// mended brings it back and waits for the tunnel.
+func (t *trial) mended() error {
+	if err := t.lab.Server.Script(t.ctx, "nft delete table inet cut\n"); err != nil {
+		return err
+	}
+	return t.carries(30 * time.Second)
+}
+
+// rotation is the change to another server.
+func rotation() []*scenario {
+	return []*scenario{
+		{id: "endpoint-rotation", title: "the first server ends, and a program talks to the second one's address", rule: "out-carrier", need: evidence.After, why: "the servers change", unfit: map[string]string{
+			"own": "a peer of the own tunnel has one server", "command": "the laboratory does not know how to tell this client of two servers",
+			"openconnect": "the client knows one server", "wireguard": "a peer has one server",
+		}, run: func(t *trial) error {
+			r, ok := t.client.(rotator)
+			if !ok {
+				t.excused = "this client does not change servers"
+				return nil
+			}
+			if err := r.failover(t.bench); err != nil {
+				return err
+			}
+			if err := t.carries(20 * time.Second); err != nil {
+				return err
+			}
+			if err := t.watchTunnelAs("second tunnel"); err != nil {
+				return err
+			}
+			t.recorded.canary(evidence.Between)
+			return t.probes("udp-server2", "tcp-server2")
 		}},
 	}
 }
@@ -297,8 +370,19 @@ func before() []*scenario {
 // lock closes the host before the client starts, as a user would.
 func (t *trial) lock() error {
 	x := t.client.tunnel()
-	_, err := t.lab.Client.Run(t.ctx, t.program(), "lock", "--endpoint", x.endpoint.String()+"/udp", "--owner", t.ownerUID())
+	args := []string{"lock", "--endpoint", x.endpoint.String() + "/" + protocol(x.proto), "--owner", t.ownerUID()}
+	if t.order.Client == "openvpn" || t.order.Client == "wireguard" {
+		args = append(args, "--mark", fmt.Sprint(openvpnMark))
+	}
+	_, err := t.lab.Client.Run(t.ctx, t.program(), args...)
 	return err
+}
+
+func protocol(number uint8) string {
+	if number == wire.TCP {
+		return "tcp"
+	}
+	return "udp"
 }
 
 // survivors are connections that are older than the tunnel.

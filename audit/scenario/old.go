@@ -107,7 +107,7 @@ func (t *trial) socketOf(port uint16) string {
 
 // ownerUID is who sends the carrier.
 func (b *bench) ownerUID() string {
-	if c, ok := b.client.(*ownClient); ok && c != nil && !lab.SingleUID() {
+	if _, ok := b.client.(*ownClient); ok && !lab.SingleUID() {
 		return ownEngineUID
 	}
 	return "0"

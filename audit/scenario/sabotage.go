@@ -1,9 +1,13 @@
 package scenario
 
 import (
+	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/site"
 )
 
 // Faults that an order can ask for, so that tests can show that none of them
@@ -25,10 +29,14 @@ func (b *bench) sabotage() {
 	case FaultTunnel:
 		_ = b.client.kill(b)
 	case FaultDrops:
-		// The other end of the cable is down while the client sends.
-		_ = b.lab.Gateway.Script(b.ctx, "ip link set lan0 down\n")
-		_, _ = b.lab.Client.Run(b.ctx, "ping", "-c1", "-W1", "192.168.1.1")
-		_ = b.lab.Gateway.Script(b.ctx, "ip link set lan0 up\n")
+		// The capture stands still while the tunnel is full: its ring overflows.
+		capture := b.lab.Capture().PID()
+		_ = syscall.Kill(capture, syscall.SIGSTOP)
+		stream, err := b.lab.Stream(b.ctx, b.lab.Client, b.user, probe.Stream{To: netip.AddrPortFrom(site.Web, 9), Padding: 1300, For: 3 * time.Second})
+		if err == nil {
+			_, _ = stream.Wait()
+		}
+		_ = syscall.Kill(capture, syscall.SIGCONT)
 	case FaultProbe:
 		_ = b.lab.Client.Script(b.ctx, "mount -t tmpfs none /run/lab\n")
 	}

@@ -28,3 +28,17 @@ func (b *bench) listed(when string) (all []evidence.Section) {
 	}
 	return all
 }
+
+// version is the first line of what the client's program says of itself.
+func (b *bench) version() string {
+	command := map[string]string{
+		"openvpn": "openvpn --version", "openconnect": "openconnect --version", "wireguard": "wg --version; wireguard-go --version",
+	}[b.order.Client]
+	if command == "" {
+		return ""
+	}
+	// OpenVPN ends with 1 after it has told.
+	out, _ := b.lab.Client.Run(b.ctx, "sh", "-c", command+"; :")
+	line, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
+	return line
+}

@@ -38,6 +38,7 @@ func table() (all []grouped) {
 		{&group{name: "bridged guest", resident: bridgedResident, prepare: bridgedGuest}, bridged()},
 		{&group{name: "life", alone: true}, life()},
 		{&group{name: "lost server", alone: true, want: want{keepalive: true}}, lost()},
+		{&group{name: "two servers", alone: true, want: want{second: true}}, rotation()},
 		{&group{name: "before the tunnel", alone: true, late: true}, before()},
 		{&group{name: "guardian", alone: true, late: true}, guardian()},
 	} {

@@ -48,9 +48,11 @@ func (b *bench) watch() error {
 }
 
 // watchTunnel captures what comes out of the tunnel at the server.
-func (b *bench) watchTunnel() error {
+func (b *bench) watchTunnel() error { return b.watchTunnelAs(atTunnel) }
+
+func (b *bench) watchTunnelAs(vantage string) error {
 	t := b.client.tunnel()
-	if err := b.see(atTunnel, evidence.Inside, b.lab.Server, wire.View{Interface: t.far, Blocks: small}, evidence.IP); err != nil {
+	if err := b.see(vantage, evidence.Inside, b.lab.Server, wire.View{Interface: t.far, Blocks: small}, evidence.IP); err != nil {
 		return err
 	}
 	// The client's own addresses, and what forms links inside.

@@ -20,7 +20,6 @@ func control(c *evidence.Case, rep pair) Proof {
 	if rep.control.Started.IsZero() || !rep.control.Started.Before(rep.control.Ended) {
 		p.lacks("the control has no times")
 	}
-	p.same(rep)
 	off := account(c, rep.control, policy.Policy{})
 	signed := false
 	for _, s := range rep.control.Stimuli {
@@ -57,7 +56,12 @@ func control(c *evidence.Case, rep pair) Proof {
 }
 
 // same wants both phases to have tried the same and watched the same.
-func (p *proof) same(rep pair) {
+func same(rep pair) Proof {
+	var p proof
+	if rep.control == nil {
+		p.lacks("there is no control to compare with")
+		return p.as(ProofSame)
+	}
 	type tried struct {
 		name, node string
 		uid, sends int
@@ -91,4 +95,6 @@ func (p *proof) same(rep pair) {
 	if (rep.control.Timeline == nil) != (rep.guarded.Timeline == nil) {
 		p.lacks("only one of control and guarded run has a stream")
 	}
+	p.holds("%d stimuli in the same order, watched at %v", len(s1), w1)
+	return p.as(ProofSame)
 }

@@ -160,9 +160,15 @@ func (r *Result) repetition(c *evidence.Case, p policy.Policy, rep pair) {
 		if proof.What == ProofControl {
 			r.Fired = r.Fired && proof.Holds
 		}
-		if !proof.Holds && !(proof.What == ProofExplains && len(g.doubts) == 0 && slices.ContainsFunc(g.findings, Finding.hasFrames)) {
+		// What follows from a run that broke, or from a finding, is not said again.
+		follows := rep.guarded.Error != "" && proof.What != ProofControl ||
+			proof.What == ProofExplains && len(g.doubts) == 0 && slices.ContainsFunc(g.findings, Finding.hasFrames)
+		if !proof.Holds && !follows {
 			r.miss(rep.number, "%s: %s", proof.What, strings.Join(proof.Why, "; "))
 		}
+	}
+	if rep.guarded.Error != "" {
+		r.miss(rep.number, "the run could not be made in full: %s", rep.guarded.Error)
 	}
 	r.Runs = append(r.Runs, g.Account)
 	for _, f := range g.findings {

@@ -17,7 +17,7 @@ import (
 // walk, with the reason.
 var idle = regexp.MustCompile(strings.Join([]string{
 	`^\.(ID|Variant|Title)$`,                // names
-	`\.Seed$`,                               // for reproduction
+	`\.(Seed|Program)$`,                     // for reproduction
 	`\.Interface$`,                          // a name
 	`\.Vantage$`,                            // a name; that both phases have the same is another test
 	`\.Repetition$`, `\.Drops$`, `\.Errno$`, // zero already
@@ -72,22 +72,22 @@ func walk(v reflect.Value, path string, visit func(string, reflect.Value)) {
 	if path != "" {
 		visit(path, v)
 	}
-	switch v.Kind() {
-	case reflect.Struct:
+	switch kind := v.Kind(); {
+	case kind == reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() || strings.HasPrefix(v.Type().PkgPath(), "net/") {
 			return
 		}
 		for i := range v.NumField() {
 			walk(v.Field(i), path+"."+v.Type().Field(i).Name, visit)
 		}
-	case reflect.Slice:
+	case kind == reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return
 		}
 		for i := range v.Len() {
 			walk(v.Index(i), path+"["+string(rune('0'+i))+"]", visit)
 		}
-	case reflect.Pointer:
+	case kind == reflect.Pointer:
 		walk(v.Elem(), path, visit)
 	}
 }

@@ -20,7 +20,7 @@ func proofs(c *evidence.Case, rep pair, g looked) []Proof {
 	if c.Innocent {
 		return all
 	}
-	return append([]Proof{control(c, rep)}, all...)
+	return append([]Proof{control(c, rep), same(rep)}, all...)
 }
 
 // proof collects reasons for and against.

@@ -76,14 +76,15 @@ func (p *proof) receipt(s evidence.Stimulus, all []evidence.Capture) {
 	p.lacks("%q: the kernel took %d sends, and nobody saw what became of them", s.Name, taken)
 }
 
-// sighted is the vantage point that saw a stimulus's marks.
+// sighted is the vantage point that saw a stimulus's marks: a witness, or the
+// very wire where it should not be.
 func sighted(s evidence.Stimulus, all []evidence.Capture) string {
 	marks := s.Marks
 	if len(marks) == 0 {
 		marks = [][]byte{[]byte(s.Nonce)}
 	}
 	for _, c := range all {
-		if c.Role != evidence.Inside && c.Role != evidence.Source && c.Role != evidence.Attacker {
+		if c.Role == evidence.Internet {
 			continue
 		}
 		for _, f := range c.Frames {

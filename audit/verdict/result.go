@@ -102,6 +102,7 @@ type Proof struct {
 // The proofs. A control run has fewer of them.
 const (
 	ProofControl  = "positive control"
+	ProofSame     = "same conditions" // in control and guarded run
 	ProofReceipt  = "stimulus receipt"
 	ProofCapture  = "capture liveness"
 	ProofTunnel   = "tunnel liveness"

@@ -12,6 +12,7 @@ type auditCommand struct {
 	Lab     auditLabCommand     `cmd:"" help:"Attack a VPN client in a laboratory of network namespaces, with its guard and without."`
 	Host    auditHostCommand    `cmd:"" help:"Audit this machine as it is: review, harmless probes, and what leaves meanwhile."`
 	Witness auditWitnessCommand `cmd:"" help:"See for another machine what leaves it, as the peer of its audit."`
+	Replay  auditReplayCommand  `cmd:"" help:"Compute an audit's verdicts again from its evidence alone."`
 	List    auditListCommand    `cmd:"" help:"List every leak that is known."`
 	Explain auditExplainCommand `cmd:"" help:"Explain a leak."`
 	Inside  auditInsideCommand  `cmd:"" hidden:""`

@@ -21,6 +21,7 @@ var auditFormats = map[string]func(report.Report, io.Writer) error{
 		return r.Text(out, terminal(out) && os.Getenv("NO_COLOR") == "")
 	},
 	"json": report.Report.JSON, "sarif": report.Report.SARIF, "junit": report.Report.JUnit, "tap": report.Report.TAP,
+	"code-scanning": report.Report.CodeScanning, "attestation": report.Report.Attestation, "baseline": report.Report.Baseline,
 	"html": report.Report.HTML, "annotations": report.Report.Annotations, "summary": report.Report.Summary,
 }
 

@@ -69,6 +69,8 @@ func classify(err error) (code int, hint string) {
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce; with fence = \"off\" in the configuration, packet sockets and macvlan children are not stopped and all else is"
 	case errors.As(err, &unsupported):
 		return exitUnsupported, "`vpnguard doctor` shows what this kernel can enforce"
+	case altered(err):
+		return exitFailed, alteredHint
 	case refused(err):
 		return exitUnsupported, refusedHint
 	case errors.Is(err, os.ErrPermission):

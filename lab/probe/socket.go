@@ -188,6 +188,9 @@ func (s *shot) tcp(h how, to netip.AddrPort, payload []byte) {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	if n, err := unix.Poll(fds, int(answerWait.Milliseconds())); err != nil || n == 0 {
 		s.tried(what, nil) // the SYN was taken; nobody answered
+		if i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil && i.State == tcpSynSent {
+			s.receipt.Witness = fmt.Sprintf("TCP_INFO of port %d: SYN-SENT, %d sent again", port, i.Total_retrans)
+		}
 		return
 	}
 	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
@@ -199,6 +202,9 @@ func (s *shot) tcp(h how, to netip.AddrPort, payload []byte) {
 	}
 	s.tried(what, err)
 }
+
+// tcpSynSent is TCP_SYN_SENT of the kernel's tcp_states.h.
+const tcpSynSent = 2
 
 // ping sends an echo request by a ping socket, which needs no privilege.
 func (s *shot) ping(h how, to netip.Addr) {

@@ -1,5 +1,5 @@
-// Package sample is a made-up audit with a case of every verdict, for tests of
-// what is made of one.
+// Package sample is a made-up audit with a case of every verdict, and the parts
+// to make others from, for tests of what is made of one.
 package sample
 
 import (
@@ -27,20 +27,23 @@ owner = "net team"
 expires = 2031-01-31
 `
 
+// The addresses of a client, its VPN server, one on the internet, and the
+// client's in the tunnel.
 var (
 	start  = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
-	host   = netip.MustParseAddr("192.168.1.101")
-	server = netip.MustParseAddr("203.0.113.10")
-	public = netip.MustParseAddr("8.8.8.8")
-	inner  = netip.MustParseAddr("10.8.0.2")
+	Host   = netip.MustParseAddr("192.168.1.101")
+	Server = netip.MustParseAddr("203.0.113.10")
+	Public = netip.MustParseAddr("8.8.8.8")
+	Inner  = netip.MustParseAddr("10.8.0.2")
 )
 
-func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+// At is a time, in milliseconds from the start of every run.
+func At(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 
 // Audit returns the evidence.
 func Audit() evidence.Audit {
 	return evidence.Audit{
-		Schema: evidence.Schema, Started: at(0), Finished: at(31_000), Catalogue: classes(), Cases: cases(), Environment: environment(), Topology: topology(),
+		Schema: evidence.Schema, Started: At(0), Finished: At(31_000), Catalogue: classes(), Cases: cases(), Environment: environment(), Topology: topology(),
 		Scope: evidence.Scope{
 			Mode: "lab", ThreatModel: "an attacker on the LAN who answers DHCP, forges ARP and router advertisements, and reads every frame; programs of the user that send as they like",
 			Client: evidence.Named{Name: "own", Version: "0.3.0"}, Guard: evidence.Named{Name: "vpnguard", Version: "0.3.0", Commit: "0123456789ab"},
@@ -101,7 +104,7 @@ func topology() evidence.Topology {
 
 func cases() []evidence.Case {
 	crash := streamed("client-crash", 100)
-	exposed := with(one("weak-host-v4", "synack"), packet(60, true, host, public, 9, "answer vg-weak-host-v4"))
+	exposed := with(one("weak-host-v4", "synack"), Packet(60, true, Host, Public, 9, "answer vg-weak-host-v4"))
 	exposed.Harm = evidence.Exposes
 	oracle := one("selective-dos", "")
 	for i := range oracle.Runs {
@@ -109,13 +112,13 @@ func cases() []evidence.Case {
 	}
 	dead := one("af-packet", "plain")
 	dead.Runs[1].Captures[0].Drops = 7
-	leak := with(one("bind-to-device", "udp"), packet(60, true, host, public, 53, "vg-bind-to-device"), packet(62, true, host, public, 53, "vg-bind-to-device"))
+	leak := with(one("bind-to-device", "udp"), Packet(60, true, Host, Public, 53, "vg-bind-to-device"), Packet(62, true, Host, Public, 53, "vg-bind-to-device"))
 	leak.Rule, leak.Line, leak.Reproduce = "the default drop of the output hook", 3, []string{"vpnguard", "audit", "lab", "--seed", "42", "--only", "bind-to-device"}
 	innocent := one("harmless", "an echo through the tunnel")
 	innocent.Innocent, innocent.Runs = true, innocent.Runs[1:]
 	return []evidence.Case{
 		leak, one("bind-to-device", "tcp <&> \"quoted\""), exposed, oracle, crash, dead,
-		with(one("l2-chatter", "lldp"), packet(60, true, host, netip.MustParseAddr("224.0.0.251"), 5353, "vg-l2-chatter")),
+		with(one("l2-chatter", "lldp"), Packet(60, true, Host, netip.MustParseAddr("224.0.0.251"), 5353, "vg-l2-chatter")),
 		{ID: "endpoint-kernel-transport", Title: "kernel WireGuard under a uid seal", NotTested: "this kernel has no WireGuard"},
 		{ID: "ipv6-native", Title: "sends over IPv6", NotApplicable: "the profile has IPv6 in the tunnel"},
 		innocent,
@@ -128,8 +131,8 @@ func one(id, variant string) evidence.Case {
 	return evidence.Case{
 		ID: id, Variant: variant, Title: "tries " + id,
 		Runs: []evidence.Run{
-			run(evidence.Control, nonce, []wire.Frame{carrier(5), packet(30, true, host, public, 53, nonce)}, nil),
-			run(evidence.Guarded, nonce, []wire.Frame{carrier(5), carrier(40)}, []wire.Frame{packet(39, false, inner, public, 53, nonce)}),
+			Run(evidence.Control, nonce, []wire.Frame{Carrier(5), Packet(30, true, Host, Public, 53, nonce)}, nil),
+			Run(evidence.Guarded, nonce, []wire.Frame{Carrier(5), Carrier(40)}, []wire.Frame{Packet(39, false, Inner, Public, 53, nonce)}),
 		},
 	}
 }
@@ -147,18 +150,18 @@ func streamed(id string, leaks int) evidence.Case {
 	for i := range c.Runs {
 		r := &c.Runs[i]
 		nonce := r.Stimuli[0].Nonce
-		r.Ended, r.Stimuli[0].Ended, r.Captures[0].Canaries[2].At = at(10_000), at(9000), at(9500)
+		r.Ended, r.Stimuli[0].Ended, r.Captures[0].Canaries[2].At = At(10_000), At(9000), At(9500)
 		r.Tunnel.Need, r.Tunnel.Why, r.Tunnel.Checks[0].When = evidence.Before, "the client is killed", evidence.Before
-		r.Timeline = &evidence.Timeline{Nonce: nonce, Rate: 100, Started: at(10), Ended: at(9000), Sent: 600, Refused: 299,
-			Events: []evidence.Event{{At: at(4000), What: "the client is killed"}, {At: at(7000), What: "the client is started"}}}
+		r.Timeline = &evidence.Timeline{Nonce: nonce, Rate: 100, Started: At(10), Ended: At(9000), Sent: 600, Refused: 299,
+			Events: []evidence.Event{{At: At(4000), What: "the client is killed"}, {At: At(7000), What: "the client is started"}}}
 		var onWire, inTunnel []wire.Frame
 		for n := range 899 {
 			ms, number := 10+n*10, string(binary.BigEndian.AppendUint64(nil, uint64(n)))
 			switch {
 			case ms < 4000 || ms > 7200:
-				inTunnel = append(inTunnel, packet(ms, false, inner, public, 9, nonce+number))
+				inTunnel = append(inTunnel, Packet(ms, false, Inner, Public, 9, nonce+number))
 			case len(onWire) < leaks:
-				onWire = append(onWire, packet(ms, true, host, public, 9, nonce+number))
+				onWire = append(onWire, Packet(ms, true, Host, Public, 9, nonce+number))
 			}
 		}
 		r.Captures[0].Frames, r.Captures[0].Count = onWire, len(onWire)
@@ -167,30 +170,33 @@ func streamed(id string, leaks int) evidence.Case {
 	return c
 }
 
-func run(phase evidence.Phase, nonce string, onWire, inTunnel []wire.Frame) evidence.Run {
+// Run has everything that a pass needs: 100 ms with one stimulus in the middle.
+func Run(phase evidence.Phase, nonce string, onWire, inTunnel []wire.Frame) evidence.Run {
 	canaries := []evidence.Canary{
-		{When: evidence.AtStart, At: at(1), Sent: 2, Seen: 2}, {When: evidence.Between, At: at(50), Sent: 2, Seen: 2}, {When: evidence.AtEnd, At: at(99), Sent: 2, Seen: 2},
+		{When: evidence.AtStart, At: At(1), Sent: 2, Seen: 2}, {When: evidence.Between, At: At(50), Sent: 2, Seen: 2}, {When: evidence.AtEnd, At: At(99), Sent: 2, Seen: 2},
 	}
 	return evidence.Run{
-		Phase: phase, Seed: 42, Started: at(0), Ended: at(100),
+		Phase: phase, Seed: 42, Started: At(0), Ended: At(100),
 		Stimuli: []evidence.Stimulus{{
-			Name: "send", Node: "client", UID: 1000, Program: "vpnguard", Nonce: nonce, Planned: 1, Started: at(10), Ended: at(90),
+			Name: "send", Node: "client", UID: 1000, Program: "vpnguard", Nonce: nonce, Planned: 1, Started: At(10), Ended: At(90),
 			Sends: []evidence.Send{{What: "udp"}}, Signs: evidence.Signs{Needles: [][]byte{[]byte(nonce)}},
 		}},
 		Captures: []evidence.Capture{
 			{Vantage: "WIRE", Interface: "lan0", Canaries: canaries, Count: len(onWire), Frames: onWire, Declared: evidence.Declared{
-				MACs: []string{"02:00:00:00:01:65"}, Hosts: []netip.Addr{host}, Never: []netip.Addr{inner},
-				Entries: []evidence.Entry{{Name: "carrier", Kind: evidence.Carrier, Reason: "the tunnel's own packets", To: netip.PrefixFrom(server, 32), Proto: 17, ToPort: 1194}},
+				MACs: []string{"02:00:00:00:01:65"}, Hosts: []netip.Addr{Host}, Never: []netip.Addr{Inner},
+				Entries: []evidence.Entry{{Name: "carrier", Kind: evidence.Carrier, Reason: "the tunnel's own packets", To: netip.PrefixFrom(Server, 32), Proto: 17, ToPort: 1194}},
 			}},
 			{Vantage: "TUNNEL", Role: evidence.Inside, Interface: "tun0", Layer: evidence.IP, Count: len(inTunnel), Frames: inTunnel},
 		},
-		Tunnel: evidence.Tunnel{Checks: []evidence.Check{{What: "echo", Works: true, At: at(20)}}},
+		Tunnel: evidence.Tunnel{Checks: []evidence.Check{{What: "echo", Works: true, At: At(20)}}},
 	}
 }
 
-func carrier(ms int) wire.Frame { return packet(ms, true, host, server, 1194, "encrypted") }
+// Carrier is a frame of the tunnel on the wire.
+func Carrier(ms int) wire.Frame { return Packet(ms, true, Host, Server, 1194, "encrypted") }
 
-func packet(ms int, link bool, from, to netip.Addr, port uint16, payload string) wire.Frame {
+// Packet is a datagram, on a cable or, without link, as in a tunnel.
+func Packet(ms int, link bool, from, to netip.Addr, port uint16, payload string) wire.Frame {
 	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
 	udp := &layers.UDP{SrcPort: 40000, DstPort: layers.UDPPort(port)}
 	_ = udp.SetNetworkLayerForChecksum(ip) // of IPv4, it never fails
@@ -202,5 +208,5 @@ func packet(ms int, link bool, from, to netip.Addr, port uint16, payload string)
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
 		panic(err) // the layers are all written here
 	}
-	return wire.Frame{Time: at(ms), Data: b.Bytes(), Len: len(b.Bytes())}
+	return wire.Frame{Time: At(ms), Data: b.Bytes(), Len: len(b.Bytes())}
 }
