@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type Options struct {
 	Peers map[string]string
 	// Watch is how long frames are watched at least.
 	Watch time.Duration
+	// Limit is how long the audit may take; 0 stands for [Limit]. What is not done
+	// by then is missing from the evidence, which says so.
+	Limit time.Duration
 }
 
 // World does for the audit what needs other processes, and reads the machine.
@@ -37,14 +41,15 @@ type World interface {
 	Facts(context.Context) (Facts, error)
 }
 
-// limit is how long an audit may take; what is not done by then is missing from
-// the evidence, and says so.
-const limit = 9 * time.Second
+// Limit leaves a second of ten for the report.
+const Limit = 9 * time.Second
 
 // Run audits. The error means that nothing could be audited; what went wrong
 // later is in the evidence.
 func Run(ctx context.Context, o Options, w World) (evidence.Audit, error) {
 	a := evidence.Audit{Schema: evidence.Schema, Started: time.Now(), Catalogue: catalogue.Classes(), Residual: append(residual(), catalogue.Residual()...)}
+	limit := cmp.Or(o.Limit, Limit)
+	waits := waitsFor(limit)
 	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took more than %s", limit))
 	defer cancel()
 	f, err := w.Facts(within)
@@ -64,11 +69,11 @@ func Run(ctx context.Context, o Options, w World) (evidence.Audit, error) {
 	var twin sync.WaitGroup
 	twin.Go(func() {
 		var err error
-		if control, err = w.Twin(within, Job{Plan: p, Links: f.Links, Token: token, Peers: slices.Collect(maps.Keys(o.Peers))}); err != nil {
+		if control, err = w.Twin(within, Job{Plan: p, Links: f.Links, Token: token, Peers: slices.Collect(maps.Keys(o.Peers)), Waits: waits}); err != nil {
 			control = Observed{Started: a.Started, Ended: time.Now(), Error: fmt.Sprintf("the control could not be made: %v", err)}
 		}
 	})
-	guarded := observe(within, p, f.Links, ends, w, func(ctx context.Context) []evidence.Check { return check(ctx, tunnels) }, o.Watch)
+	guarded := observe(within, p, f.Links, ends, w, func(ctx context.Context) []evidence.Check { return check(ctx, tunnels, waits.Tunnel) }, o.Watch, waits)
 	twin.Wait()
 	after, err := w.Facts(within)
 	if err == nil {

@@ -60,7 +60,9 @@ func (e *end) start() {
 }
 
 // finish ends the capture; what was handed over stays.
-func (e *end) finish(ctx context.Context) {
+func (e *end) finish(ctx context.Context, w Waits) {
+	ctx, cancel := context.WithTimeout(ctx, w.Canary)
+	defer cancel()
 	select {
 	case <-e.done:
 	default:

@@ -58,31 +58,42 @@ type Observed struct {
 
 // Times of a phase.
 const (
-	canaryWait  = 1500 * time.Millisecond // for canaries to come back; a peer may be behind SSH
 	canaryCount = 3
 	// late is how long frames may come after the last probe; a reply of the kernel
 	// takes less than a millisecond, a retransmission 200.
 	late = 300 * time.Millisecond
 )
 
+// Waits are how long others may take, at most.
+type Waits struct {
+	Canary time.Duration // to come back, and a peer to say what it lost
+	Peer   time.Duration // to capture; behind SSH, some seconds
+	Tunnel time.Duration // to answer
+}
+
+// waitsFor divides the time of an audit.
+func waitsFor(limit time.Duration) Waits {
+	return Waits{Canary: limit / 6, Peer: limit * 4 / 9, Tunnel: limit * 2 / 9}
+}
+
 // observe makes the tries between canaries while the ends capture.
-func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, during func(context.Context) []evidence.Check, watch time.Duration) Observed {
+func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, during func(context.Context) []evidence.Check, watch time.Duration, w Waits) Observed {
 	for _, e := range ends {
 		e.start()
 	}
 	for _, e := range ends {
 		if p, ok := e.from.(*Peer); ok {
-			p.await(ctx)
+			p.await(ctx, w.Peer)
 		}
 	}
 	o := Observed{Started: time.Now()}
-	canaries(ctx, links, ends, evidence.AtStart)
+	canaries(ctx, w, links, ends, evidence.AtStart)
 	var checked sync.WaitGroup
 	checked.Go(func() { o.Checks = during(ctx) })
 	between := make(chan struct{})
 	go func() {
 		defer close(between)
-		canaries(ctx, links, ends, evidence.Between)
+		canaries(ctx, w, links, ends, evidence.Between)
 	}()
 	var err error
 	o.Shots, err = shoot(ctx, p, s)
@@ -94,9 +105,9 @@ func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, 
 	case <-ctx.Done():
 		err = errors.Join(err, context.Cause(ctx))
 	}
-	canaries(ctx, links, ends, evidence.AtEnd)
+	canaries(ctx, w, links, ends, evidence.AtEnd)
 	for _, e := range ends {
-		e.finish(ctx)
+		e.finish(ctx, w)
 	}
 	o.Ended = time.Now()
 	for _, e := range ends {
@@ -141,8 +152,8 @@ func shoot(ctx context.Context, p Plan, s Shooter) ([]Shot, error) {
 }
 
 // canaries sends some by each link and waits until its ends have seen them.
-func canaries(ctx context.Context, links []Link, ends []*end, when evidence.Place) {
-	ctx, cancel := context.WithTimeout(ctx, canaryWait)
+func canaries(ctx context.Context, w Waits, links []Link, ends []*end, when evidence.Place) {
+	ctx, cancel := context.WithTimeout(ctx, w.Canary)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, l := range links {

@@ -133,16 +133,12 @@ func (p *Peer) settled(ctx context.Context) (uint64, error) {
 	p.mu.Lock()
 	told := p.told
 	p.mu.Unlock()
-	wait := time.NewTimer(canaryWait)
-	defer wait.Stop()
 	select {
 	case <-told:
 	case <-p.ended:
 		return p.drops, errors.New("the peer ended before it said how many frames it lost")
-	case <-wait.C:
-		return p.drops, errors.New("the peer did not say how many frames it lost")
 	case <-ctx.Done():
-		return p.drops, context.Cause(ctx)
+		return p.drops, fmt.Errorf("the peer did not say how many frames it lost: %w", context.Cause(ctx))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,17 +147,13 @@ func (p *Peer) settled(ctx context.Context) (uint64, error) {
 
 func (p *Peer) interrupt() { p.end() }
 
-// peerWait is how long a peer may take to capture: behind SSH, some seconds.
-const peerWait = 4 * time.Second
-
 // await returns when the peer captures, or will not.
-func (p *Peer) await(ctx context.Context) {
-	wait := time.NewTimer(peerWait)
-	defer wait.Stop()
+func (p *Peer) await(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
 	select {
 	case <-p.ready:
 	case <-p.ended:
-	case <-wait.C:
 	case <-ctx.Done():
 	}
 }

@@ -68,7 +68,7 @@ func TestAPeerHandsOverFramesAndWhatItLost(t *testing.T) {
 	go func() { ended <- p.run(nil, func(f wire.Frame) { got <- bytes.Clone(f.Data) }) }()
 	s.begin(layers.LinkTypeEthernet)
 	s.lost(0)
-	p.await(t.Context())
+	p.await(t.Context(), time.Minute)
 	sent := arp(own, gateway)
 	s.frame(sent)
 	if f := <-got; !bytes.Equal(f, sent) {
@@ -122,7 +122,7 @@ func TestAPeerThatEndsOrSaysNonsenseIsAnError(t *testing.T) {
 		if _, err := p.settled(t.Context()); err == nil {
 			t.Errorf("%s: it is settled", name)
 		}
-		p.await(t.Context()) // does not wait for one that ended
+		p.await(t.Context(), time.Minute) // does not wait for one that ended
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 // The machine of these tests: a sealed one with a gateway.
 var (
 	own, gateway, vpn = netip.MustParseAddr("192.168.1.101"), netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("203.0.113.10")
-	tunnelAddr          = netip.MustParseAddr("10.8.0.2")
-	ownMAC, routerMAC   = net.HardwareAddr{2, 0, 0, 0, 1, 0x65}, net.HardwareAddr{2, 0, 0, 0, 1, 1}
+	tunnelAddr        = netip.MustParseAddr("10.8.0.2")
+	ownMAC, routerMAC = net.HardwareAddr{2, 0, 0, 0, 1, 0x65}, net.HardwareAddr{2, 0, 0, 0, 1, 1}
 )
 
 func sealed() Facts {

@@ -23,9 +23,6 @@ type inside struct {
 	sent, coming *end
 }
 
-// tunnelWait is how long a tunnel may take to answer.
-const tunnelWait = 2 * time.Second
-
 // checkPort is traceroute's first.
 const checkPort = 33434
 
@@ -44,14 +41,14 @@ func need(g Guard) evidence.Tunnel {
 }
 
 // check looks whether each tunnel takes packets, and whether anything comes out of it.
-func check(ctx context.Context, all []inside) []evidence.Check {
+func check(ctx context.Context, all []inside, wait time.Duration) []evidence.Check {
 	var checks []evidence.Check
 	for _, in := range all {
 		c := evidence.Check{What: fmt.Sprintf("packets come out of %s after some of the audit went in", in.tunnel.Name)}
 		before := in.coming.keep.count()
 		nonce := string(in.sent.keep.token) + probe.NewNonce()[2:12]
 		err := ask(in.tunnel, nonce)
-		for deadline := time.Now().Add(tunnelWait); err == nil && !c.Works && time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(poll) {
+		for deadline := time.Now().Add(wait); err == nil && !c.Works && time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(poll) {
 			c.Works = in.coming.keep.count() > before
 		}
 		c.At = time.Now()
@@ -61,7 +58,7 @@ func check(ctx context.Context, all []inside) []evidence.Check {
 		case !c.Works && !in.sent.keep.holds(nonce):
 			c.Detail = "the device was not given the packets"
 		case !c.Works:
-			c.Detail = fmt.Sprintf("the device took the packets, and nothing came back in %s", tunnelWait)
+			c.Detail = fmt.Sprintf("the device took the packets, and nothing came back in %s", wait)
 		}
 		checks = append(checks, c)
 	}

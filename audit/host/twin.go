@@ -24,6 +24,7 @@ type Job struct {
 	// Peers are the links that the guarded phase sees from behind, too: both
 	// phases must be watched at the same places.
 	Peers []string
+	Waits Waits
 }
 
 // Twin makes the control in this process's network namespace, which must be a
@@ -70,7 +71,7 @@ func Twin(ctx context.Context, j Job, s Shooter) (Observed, error) {
 		}
 	}
 	none := func(context.Context) []evidence.Check { return nil }
-	return observe(ctx, j.Plan, links, ends, s, none, 0), nil
+	return observe(ctx, j.Plan, links, ends, s, none, 0, j.Waits), nil
 }
 
 // fresh refuses any namespace but one that has only loopback.
