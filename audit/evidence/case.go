@@ -32,6 +32,9 @@ type Case struct {
 	Review []Remark `json:"review,omitempty"`
 }
 
+// Probed reports whether something was sent, so that a control is to show it.
+func (c Case) Probed() bool { return !c.Passive && len(c.Review) == 0 }
+
 // A Remark is one thing that was read on a machine.
 type Remark struct {
 	// Subject tells remarks of a case apart, and is the same in the next audit.

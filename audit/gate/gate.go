@@ -91,7 +91,7 @@ func (g Gate) unknown(a evidence.Audit, results []verdict.Result) (reasons []str
 			continue
 		}
 		tested[r.ID] = tested[r.ID] || r.Verdict != verdict.Inconclusive
-		if !r.Case.Innocent {
+		if !r.Case.Innocent && r.Case.Probed() {
 			controls++
 			if r.Fired {
 				fired++

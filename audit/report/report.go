@@ -47,6 +47,9 @@ type Coverage struct {
 	Inconclusive  int `json:"inconclusive"`
 	NotTested     int `json:"not_tested"`
 	NotApplicable int `json:"not_applicable"`
+	// Looked are cases with findings that no probe made: what was read of a
+	// machine, and frames of nobody.
+	Looked int `json:"looked,omitempty"`
 	// Probes are the cases that were conclusive, negative controls left out.
 	Probes   int                     `json:"probes"`
 	Controls int                     `json:"controls"` // cases that need one
@@ -169,7 +172,10 @@ func coverage(a evidence.Audit, results []verdict.Result) Coverage {
 	c := Coverage{Classes: len(a.Catalogue), Verdicts: map[verdict.Verdict]int{}}
 	for _, r := range results {
 		c.Verdicts[r.Verdict]++
-		if r.Case == nil || r.Case.Innocent || len(r.Case.Runs) == 0 {
+		if r.Case != nil && !r.Case.Probed() && foundIn(r.Verdict) {
+			c.Looked++
+		}
+		if r.Case == nil || r.Case.Innocent || len(r.Case.Runs) == 0 || !r.Case.Probed() {
 			continue
 		}
 		c.Controls++
@@ -203,6 +209,9 @@ func coverage(a evidence.Audit, results []verdict.Result) Coverage {
 	}
 	return c
 }
+
+// foundIn reports whether a verdict has a finding, accepted or not.
+func foundIn(v verdict.Verdict) bool { return v.Finding() || v == verdict.Waived }
 
 // conclusive reports whether a verdict says what happened.
 func conclusive(v verdict.Verdict) bool { return rank(v) == 3 }
@@ -258,7 +267,11 @@ func (r Report) statement() string {
 		}
 		return "no leak observed under " + probes
 	case gate.Found:
-		return fmt.Sprintf("%d of %s found a leak, an exposure or an oracle", r.found(), probes)
+		text := fmt.Sprintf("%d of %s found a leak, an exposure or an oracle", r.found()-r.Coverage.Looked, probes)
+		if n := r.Coverage.Looked; n > 0 {
+			text += fmt.Sprintf("; the review and the frames of nobody found %d more", n)
+		}
+		return text
 	case gate.Inconclusive:
 		return "nothing can be concluded: " + r.Outcome.Reasons[0]
 	}
