@@ -34,7 +34,7 @@ func init() {
 	os.Exit(0)
 }
 
-var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob, "far": farJob, "hold": holdJob, "lossy": lossyJob}
+var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob, "far": farJob, "hold": holdJob, "lossy": lossyJob, "brief": briefJob}
 
 // job runs a job in a node as root and returns what it said. One that goes on
 // ends with the scene, and has said that it is ready.
