@@ -25,7 +25,7 @@ page-deps: PACKAGES = chromium-headless-shell
 page-deps: NEEDED   = chromium-headless-shell
 page-deps: PYTHON   = sys
 
-.PHONY: build deps vm-deps page-deps page-test firewalld ocserv resolvers demo test vm-test lint nebula bench install uninstall clean
+.PHONY: build deps vm-deps page-deps page-test firewalld ocserv resolvers demo test audit vm-test lint nebula bench install uninstall clean
 
 build:
 	$(BUILD) -o bin/vpnguard ./cmd/vpnguard
@@ -82,11 +82,17 @@ vm-test: vm-deps
 page-test: page-deps
 	$(GO) test -tags browser -count=1 -run Browser $(TESTFLAGS) ./audit/report
 
+# The whole laboratory against every client, and against guards whose holes are
+# known: about ten minutes.
+audit: deps ocserv
+	$(GO) test -tags audit -count=1 -v -timeout 40m -run 'TestTheAudit' $(TESTFLAGS) ./tests
+
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faultpoints ./...
 	$(GO) vet -tags vm ./tests/vm
+	$(GO) vet -tags audit ./tests
 	$(GO) vet -tags browser ./audit/report
 	for a in arm64 arm 386; do GOARCH=$$a $(GO) vet ./tunnel/... || exit 1; done
 	GOARCH=arm64 $(GO) build ./...

@@ -69,6 +69,10 @@ done
 `)
 }
 
+// EnableJail makes a guest without any network: what it can reach are files and
+// unix sockets below [WorkDir].
+func (l *Lab) EnableJail() error { return l.guest() }
+
 // EnableMacvlan gives the guest a macvlan child of the client's eth0, mv0, with
 // a link address and addresses of its own on the LAN. It sends its reports
 // before this returns.

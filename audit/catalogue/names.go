@@ -53,7 +53,7 @@ var names = []Entry{
 		Title:  "a guest's names are asked for by a daemon of the host",
 		Why:    "it is the host's process then, often root's",
 		Packet: "the guest's name on the wire, sent by the host",
-		Closed: "rules out-dns-*; root has no exception", Limits: "dnsmasq as the forwarder where it is installed, else the built-in one"},
+		Closed: "rules out-dns-*; root has no exception", Limits: "a forwarder of our own, as a daemon of root; Docker and libvirt are not run"},
 	{ID: "dns-cache-carryover", Class: Names, Severity: evidence.Medium, Where: Daemon,
 		Title:  "poisoned answers from before the tunnel are used inside",
 		Why:    "the LAN chooses where tunnelled connections go",

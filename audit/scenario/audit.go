@@ -69,6 +69,7 @@ func (a *audit) run() error {
 	a.all(a.again)
 	end := End{Environment: environment(a.ctx, &a.order), Topology: topology(), Client: a.order.named()}
 	end.Client.Version = a.version
+	end.Settings, _ = a.order.profile() // which was read before
 	end.Environment.Sections = a.sections
 	if err := a.ctx.Err(); err != nil {
 		end.Interrupted = context.Cause(a.ctx).Error()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
+	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
 // A bench is one laboratory with a client and, in the guarded phase, a guard. It
@@ -43,8 +45,6 @@ type client interface {
 	// restart makes the client go through its restart, and returns when it is up
 	// again.
 	restart(b *bench) error
-	// stop ends the client in order.
-	stop(b *bench) error
 }
 
 // tunnel is what there is to know of a client's tunnel.
@@ -56,6 +56,16 @@ type tunnel struct {
 	// endpoint is the carrier's, as the client has it.
 	endpoint netip.AddrPort
 	proto    uint8
+	second   uint8 // another protocol to the same port; 0: none
+}
+
+// carriers are what the tunnel puts on the wire.
+func (t tunnel) carriers() []wire.Carrier {
+	all := []wire.Carrier{{Remote: t.endpoint, Proto: t.proto}}
+	if t.second != 0 {
+		all = append(all, wire.Carrier{Remote: t.endpoint, Proto: t.second})
+	}
+	return all
 }
 
 // A group is how a bench is set up for its scenarios. The zero value is a tunnel
@@ -95,7 +105,6 @@ type want struct {
 	// keepalive lets the client notice that its server is gone.
 	keepalive bool
 	second    bool // a second server is there
-	guests    []string
 }
 
 // newBench builds a laboratory for a group.
@@ -157,11 +166,14 @@ func (b *bench) connect() error {
 	if err := b.client.connect(b); err != nil {
 		return fmt.Errorf("start the VPN client: %w", err)
 	}
-	if err := b.carries(10 * time.Second); err != nil {
+	if err := b.carries(connecting); err != nil {
 		return fmt.Errorf("bring the tunnel up: %w", err)
 	}
 	return nil
 }
+
+// connecting is how long a tunnel may take to come up.
+const connecting = 10 * time.Second
 
 // newLinksAreSilent keeps tunnel devices from soliciting routers and reporting
 // groups: what the tunnel carries is counted.
@@ -194,6 +206,18 @@ func (b *bench) alive() error {
 		return fmt.Errorf("%w: the internet sees %s", errTunnel, seen)
 	}
 	return nil
+}
+
+// routed waits until a client that does not say when it is up has led the
+// internet into its device: asking before would itself leave in clear.
+func (b *bench) routed(device string) error {
+	for end := time.Now().Add(connecting); time.Now().Before(end) && b.ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		out, err := b.lab.Client.Run(b.ctx, "ip", "route", "get", site.Web.String())
+		if err == nil && strings.Contains(out, " dev "+device+" ") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no route leads into %q", errTunnel, device)
 }
 
 // carries waits until alive.

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"time"
@@ -16,7 +17,18 @@ func newClient(o *Order) (client, error) {
 	case "openvpn":
 		return &openvpnClient{}, installed("openvpn")
 	case "wireguard":
-		return &wireguardClient{}, installed("wg", "wg-quick")
+		needed := []string{"wg", "wg-quick"}
+		if _, err := os.Stat("/sys/module/wireguard"); err != nil {
+			needed = append(needed, "wireguard-go") // no kernel's WireGuard
+		}
+		return &wireguardClient{}, installed(needed...)
+	case "openconnect":
+		if o.Ocserv != "" {
+			return &openconnectClient{}, installed("openconnect", o.Ocserv)
+		}
+		return &openconnectClient{}, installed("openconnect", "ocserv")
+	case "command":
+		return &commandClient{}, nil
 	}
 	return nil, fmt.Errorf("client %q is not known", o.Client)
 }

@@ -1,6 +1,16 @@
 package scenario
 
-import "github.com/vpnguard/vpnguard/audit/evidence"
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/forward"
+	"github.com/vpnguard/vpnguard/lab/probe"
+	"github.com/vpnguard/vpnguard/lab/site"
+)
 
 // names are questions past the tunnel's resolver.
 func names() []*scenario {
@@ -19,8 +29,32 @@ func names() []*scenario {
 			return t.probes("dns-udp-public-v6")
 		}},
 		tries("wpad-proxy", "", "a program looks for a proxy on the LAN", "out-end-tcp", "wpad-http", "wpad-dns"),
-		{id: "dns-container-forwarder", title: "a daemon of root passes others' questions on to the LAN's resolver", rule: "out-dns-udp", run: func(t *trial) error {
-			return t.probe("dns-udp-lan", probed{root: true, as: "the daemon's question"})
+		{id: "dns-unix-socket", title: "a program without a network asks by a daemon's socket, and the daemon asks the LAN", rule: "out-dns-udp", run: func(t *trial) error {
+			if err := t.lab.EnableJail(); err != nil {
+				return err
+			}
+			socket := filepath.Join(t.lab.Dir, "daemon.sock")
+			if err := t.forwarder(forward.Daemon{Socket: socket}); err != nil {
+				return err
+			}
+			t.later(func() error { return os.Remove(socket) })
+			return t.probe("dns-unix-socket", probed{node: t.lab.Guest, root: true, socket: socket})
 		}},
 	}
+}
+
+// forwarder is a daemon of root's in the client that asks the LAN's resolver for
+// others, while the scenario runs.
+func (t *trial) forwarder(d forward.Daemon) error {
+	d.Upstream = netip.AddrPortFrom(site.Gateway, probe.DNSPort)
+	arg, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	stop, err := t.lab.Task(t.lab.Client, forward.Role, string(arg))
+	if err != nil {
+		return err
+	}
+	t.later(func() error { stop(); return nil })
+	return nil
 }

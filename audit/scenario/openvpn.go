@@ -78,6 +78,13 @@ func (c *openvpnClient) tunnel() tunnel {
 func (c *openvpnClient) connect(b *bench) (err error) {
 	// The server's other ports are reached by the tunnel, as README.md says.
 	client := openvpn.Client{Extra: []string{"allow-recursive-routing", fmt.Sprintf("mark %d", openvpnMark)}}
+	if len(b.order.Profile) > 0 {
+		p, err := openvpnProfile(string(b.order.Profile))
+		if err != nil {
+			return err
+		}
+		client.Extra = append(client.Extra, p.kept...)
+	}
 	if c.name != "" {
 		client.Extra = append(client.Extra, fmt.Sprintf("remote %s %d udp4", c.name, c.remote.Port()))
 	} else {
@@ -123,11 +130,6 @@ func (c *openvpnClient) restart(b *bench) error {
 	}
 	c.ups++
 	return c.process.WaitUp(b.ctx, c.ups)
-}
-
-func (c *openvpnClient) stop(b *bench) error {
-	_, err := c.process.Stop(b.ctx)
-	return err
 }
 
 // away makes the client restart while its server does not answer.

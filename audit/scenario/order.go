@@ -43,8 +43,27 @@ func (o Order) Check() error {
 	if o.Client == "command" && o.Command == "" {
 		return errors.New("--client command: there is no --client-command")
 	}
-	_, err := newClient(&o)
+	if _, err := newClient(&o); err != nil {
+		return err
+	}
+	_, err := o.profile()
 	return err
+}
+
+// profile reads what is taken of the user's configuration, and tells it.
+func (o Order) profile() (settings []string, err error) {
+	if len(o.Profile) == 0 {
+		return nil, nil
+	}
+	switch o.Client {
+	case "openvpn":
+		p, err := openvpnProfile(string(o.Profile))
+		return p.settings(), err
+	case "wireguard":
+		i, peer, err := wireguardProfile(string(o.Profile))
+		return append(i.settings(), peer.settings()...), err
+	}
+	return nil, fmt.Errorf("client %q takes no profile: openvpn and wireguard do", o.Client)
 }
 
 // A Report is what the laboratory says on its way, one field at a time.

@@ -180,14 +180,6 @@ func (c *ownClient) restart(b *bench) error {
 	return c.process.WaitLog(b.ctx, "up\n", c.ups)
 }
 
-func (c *ownClient) stop(b *bench) error {
-	if err := b.hook("down"); err != nil {
-		return err
-	}
-	_, err := c.process.Stop(b.ctx)
-	return err
-}
-
 // child is the process that a process started with the word in its arguments.
 func child(parent int, word string) (int, error) {
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

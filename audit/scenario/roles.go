@@ -3,6 +3,7 @@ package scenario
 import (
 	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/dhcp"
+	"github.com/vpnguard/vpnguard/lab/forward"
 	"github.com/vpnguard/vpnguard/lab/own"
 )
 
@@ -12,4 +13,5 @@ func Roles() {
 	lab.Register(own.ClientRole, own.Dial)
 	lab.Register(dhcp.ServerRole, dhcp.Serve)
 	lab.Register(dhcp.ClientRole, dhcp.Take)
+	lab.Register(forward.Role, forward.Serve)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
+	"github.com/vpnguard/vpnguard/lab/forward"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/site"
 	"github.com/vpnguard/vpnguard/lab/wire"
@@ -109,7 +110,11 @@ END
 
 func forged() []*scenario {
 	return []*scenario{
-		tries("serverip-dns-spoof", "", "the LAN names an internet address as the VPN server's", "out-carrier", "connectivity-plain", "web-udp"),
+		{id: "serverip-dns-spoof", title: "the LAN names an internet address as the VPN server's", rule: "out-carrier", unfit: map[string]string{
+			"openconnect": "the client checks the server's name by its certificate, and refuses",
+		}, run: func(t *trial) error {
+			return t.probes("connectivity-plain", "web-udp")
+		}},
 		{id: "dns-endpoint-lookup", title: "the client restarts, and the server's name is asked for again", rule: "out-dns-udp", unfit: map[string]string{
 			"openvpn": "OpenVPN asks at each reconnect, and behind a seal nobody answers: a name belongs in /etc/hosts, where nobody is asked", "openconnect": "this client asks once", "wireguard": "this client asks once, when it is started", "command": "the laboratory does not know how to restart this client",
 		}, run: func(t *trial) error {
@@ -164,8 +169,14 @@ func routedGuest(b *bench) error {
 
 func guests() []*scenario {
 	return []*scenario{
-		guestTries("forward-container", "beside the tunnel", "a guest talks to the server's address and asks the LAN", "fwd-end", "udp-server", "tcp-server", "icmp-server", "udp-carrier-port", "dns-udp-lan"),
-		guestTries("dns-unix-socket", "", "a program without a network asks by a daemon's socket, and the daemon asks the LAN", "out-dns-udp"),
+		guestTries("forward-container", "beside the tunnel", "a guest talks to the server's address", "fwd-end", "udp-server", "tcp-server", "icmp-server", "udp-carrier-port"),
+		guestTries("forward-container", "the LAN's resolver", "a guest asks the LAN's resolver", "fwd-end", "dns-udp-lan", "dns-tcp-lan"),
+		{id: "dns-container-forwarder", title: "a guest asks the host's daemon, and that asks the LAN", rule: "out-dns-udp", run: func(t *trial) error {
+			if err := t.forwarder(forward.Daemon{Listen: netip.AddrPortFrom(probe.GuestsHost, probe.DNSPort)}); err != nil {
+				return err
+			}
+			return t.probe("dns-guests-host", probed{node: t.lab.Guest})
+		}},
 	}
 }
 
@@ -176,9 +187,6 @@ func guestTries(id, variant, title, rule string, names ...string) *scenario {
 			if err := t.probe(n, probed{node: t.lab.Guest, dev: t.guestLink()}); err != nil {
 				return err
 			}
-		}
-		if len(names) == 0 {
-			return t.probe("dns-udp-lan", probed{root: true, as: "the daemon's question"})
 		}
 		return nil
 	}}

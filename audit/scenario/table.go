@@ -25,10 +25,11 @@ func table() (all []grouped) {
 		list  []*scenario
 	}{
 		{&group{name: "programs", shown: true}, programs()},
+		{&group{name: "chatter", alone: true}, chatter()},
 		{&group{name: "names"}, names()},
 		{&group{name: "inbound"}, inbound()},
 		{&group{name: "hostile LAN"}, hostile()},
-		{&group{name: "IPv4 tunnel", want: want{ipv4Only: true}, prepare: noIPv6Yet}, onlyIPv4()},
+		{&group{name: "IPv4 tunnel", alone: true, want: want{ipv4Only: true}, prepare: noIPv6Yet}, onlyIPv4()},
 		{&group{name: "server by IPv6", want: want{v6Server: true}}, byIPv6()},
 		{&group{name: "forged server", want: want{remote: forgedServer, name: "vpn.example"}, prepare: forgeServer}, forged()},
 		{&group{name: "old flows", alone: true, late: true}, survivors()},

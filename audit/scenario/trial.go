@@ -1,10 +1,10 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -61,6 +61,7 @@ const showing = 3 * time.Second
 func (b *bench) perform(s *scenario, repetition int, seed uint64) (run evidence.Run, o outcome) {
 	t := &trial{bench: b, s: s, run: evidence.Run{Repetition: repetition, Phase: b.phase, Seed: seed, Started: time.Now()}}
 	t.run.Tunnel.Need, t.run.Tunnel.Why = s.need, s.why
+	b.settle()
 	t.recorded = b.record()
 	err := t.attempt()
 	for _, u := range slices.Backward(t.undo) {
@@ -78,6 +79,22 @@ func (b *bench) perform(s *scenario, repetition int, seed uint64) (run evidence.
 		t.mute = t.mute || o.Harm != evidence.Oracle && o.Probed == o.Quiet
 	}
 	return t.run, outcome{t.excused, t.mute}
+}
+
+// settle waits for the end of what an earlier scenario left behind, such as a
+// connection's last words: at most a second, for what goes on after that is this
+// one's finding.
+func (b *bench) settle() {
+	if b.group.alone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+	defer cancel()
+	policy := b.lab.Policy(b.client.tunnel().carriers()...)
+	if g := b.group.resident; g != nil {
+		policy.MACs, policy.Hosts = append(policy.MACs, site.MAC(g.mac)), append(policy.Hosts, g.hosts...)
+	}
+	_ = b.lab.Settled(ctx, policy, 15*time.Millisecond)
 }
 
 // outcome is what a run says of itself beside the evidence.
@@ -127,6 +144,7 @@ type probed struct {
 	// silent probes show nothing on the wire by themselves.
 	silent bool
 	target netip.Addr
+	socket string
 	// mentions are signs beside the probe's own.
 	mentions []netip.Addr
 }
@@ -147,7 +165,7 @@ func (t *trial) probe(name string, o probed) error {
 	if o.as == "" {
 		o.as = name
 	}
-	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: o.dev, Carrier: t.client.tunnel().endpoint, Target: o.target, TargetMAC: site.ClientMAC, Quote: o.quote}
+	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: o.dev, Carrier: t.client.tunnel().endpoint, Target: o.target, TargetMAC: site.ClientMAC, Quote: o.quote, Socket: o.socket}
 	s := evidence.Stimulus{Name: o.as, Node: o.node.Name, UID: uid, Program: "probe " + name, Nonce: order.Nonce, Planned: 1, Started: time.Now()}
 	r, err := t.lab.Probe(t.ctx, o.node, uid, order)
 	s.Ended = time.Now()
@@ -162,8 +180,33 @@ func (t *trial) probe(name string, o probed) error {
 	}
 	t.run.Stimuli = append(t.run.Stimuli, s)
 	t.shows(s.Signs)
+	t.arrives(s)
 	t.recorded.canary(evidence.Between)
 	return nil
+}
+
+// arriving is how long what the kernel took may wait for the link address of its
+// next hop.
+const arriving = time.Second
+
+// arrives waits, with the guard on, until what the kernel took has been seen
+// anywhere: a packet that waits for ARP must not come after the run.
+func (t *trial) arrives(s evidence.Stimulus) {
+	taken := slices.ContainsFunc(s.Sends, func(x evidence.Send) bool { return x.Errno == 0 && x.Error == "" })
+	if t.phase != evidence.Guarded || !taken || len(s.Witness) > 0 {
+		return
+	}
+	seen := func(f wire.Frame) bool {
+		return slices.ContainsFunc(s.Marks, func(m []byte) bool { return bytes.Contains(f.Data, m) })
+	}
+	for end := time.Now().Add(arriving); time.Now().Before(end) && t.ctx.Err() == nil; {
+		t.sync()
+		for _, w := range t.watches {
+			if slices.ContainsFunc(t.recorded.frames(w.Vantage), seen) {
+				return
+			}
+		}
+	}
 }
 
 // probes runs several.
@@ -228,142 +271,6 @@ func onEthernet(w *watch, frames []wire.Frame) []wire.Frame {
 		out[i] = wire.Frame{Time: f.Time, Data: append(head, f.Data...), Len: f.Len + 14}
 	}
 	return out
-}
-
-// attack sends from the gateway to the client's link address.
-func (t *trial) attack(name string, target netip.Addr, signs evidence.Signs, quiet bool) error {
-	p, err := probe.Find(name)
-	if err != nil {
-		return err
-	}
-	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: "lan0", Target: target, TargetMAC: site.ClientMAC}
-	s := evidence.Stimulus{Name: fmt.Sprintf("%s at %s", name, target), Node: t.lab.Gateway.Name, Program: "probe " + p.Name, Nonce: order.Nonce, Planned: probe.AttackCount, Started: time.Now(), Signs: signs}
-	r, err := t.lab.Probe(t.ctx, t.lab.Gateway, 0, order)
-	s.Ended = time.Now()
-	if err == nil {
-		take(&s, r)
-		s.Marks = attackMarks(r, target)
-		if signs.Mentions == nil && signs.Flows == nil && !quiet {
-			s.Signs = answers(r)
-		}
-	}
-	t.run.Stimuli = append(t.run.Stimuli, s)
-	if err != nil {
-		return err
-	}
-	t.shows(s.Signs)
-	t.recorded.canary(evidence.Between)
-	return nil
-}
-
-// answers are the signs of what an attack draws: the ports of its own, or what it
-// carried; for what has neither, any answer of the protocol.
-func answers(r probe.Receipt) evidence.Signs {
-	s := evidence.Signs{Needles: [][]byte{[]byte(r.Nonce)}}
-	for _, f := range r.Evidence.Flows {
-		if f.DstPort > 0 {
-			s.Flows = append(s.Flows, evidence.Flow(f))
-		}
-	}
-	return s
-}
-
-// attackMarks are the two addresses side by side, as IP headers have them, or
-// the target where there is no IP header.
-func attackMarks(r probe.Receipt, target netip.Addr) [][]byte {
-	var marks [][]byte
-	for _, f := range r.Evidence.Flows {
-		if f.To.IsValid() {
-			marks = append(marks, append(f.To.AsSlice(), target.AsSlice()...))
-		}
-	}
-	if marks == nil {
-		marks = [][]byte{target.AsSlice()}
-	}
-	return marks
-}
-
-// forge sends what changes the client's ways; that it arrived is seen by other
-// stimuli.
-func (t *trial) forge(name string, quote []byte, signs evidence.Signs, mark []byte) error {
-	order := probe.Order{Name: name, Nonce: probe.NewNonce(), Dev: "lan0", TargetMAC: site.ClientMAC, Quote: quote}
-	s := evidence.Stimulus{Name: name, Node: t.lab.Gateway.Name, Program: "probe " + name, Nonce: order.Nonce, Planned: 1, Started: time.Now(), Signs: signs, Marks: [][]byte{mark}}
-	r, err := t.lab.Probe(t.ctx, t.lab.Gateway, 0, order)
-	s.Ended = time.Now()
-	if err == nil {
-		s.Sends = stimulusOf(r)
-	}
-	t.run.Stimuli = append(t.run.Stimuli, s)
-	if err != nil {
-		return err
-	}
-	t.shows(signs)
-	t.recorded.canary(evidence.Between)
-	return nil
-}
-
-// reading counts carriers while nothing happens and while f does, which must
-// make no others by itself.
-func (t *trial) reading(what string, harm evidence.Harm, f func() error) error {
-	const window = 80 * time.Millisecond
-	count := func(f func() error) (n int64, w evidence.Window, err error) {
-		if err := t.lab.Capture().Sync(t.ctx); err != nil {
-			return 0, w, err
-		}
-		w = evidence.Window{Vantage: atWire, From: time.Now()}
-		if f != nil {
-			if err := f(); err != nil {
-				return 0, w, err
-			}
-		}
-		time.Sleep(window)
-		w.Until = time.Now()
-		if err := t.lab.Capture().Sync(t.ctx); err != nil {
-			return 0, w, err
-		}
-		for _, frame := range t.recorded.frames(atWire) {
-			if !frame.Time.Before(w.From) && frame.Time.Before(w.Until) && t.isCarrier(frame) {
-				n++
-			}
-		}
-		return n, w, nil
-	}
-	// What the check before may have left behind is over when a window is empty.
-	quiet := int64(-1)
-	for range 20 {
-		n, _, err := count(nil)
-		if err != nil {
-			return err
-		}
-		if quiet = n; n == 0 {
-			break
-		}
-	}
-	n, w, err := count(f)
-	if err != nil {
-		return err
-	}
-	t.run.Oracles = append(t.run.Oracles, evidence.Reading{What: what, Quiet: quiet, Probed: n, Harm: harm, Window: &w})
-	return nil
-}
-
-func (t *trial) isCarrier(f wire.Frame) bool {
-	x := t.client.tunnel()
-	p := t.lab.Policy(wire.Carrier{Remote: x.endpoint, Proto: x.proto})
-	if t.group.want.second {
-		p.Carriers = append(p.Carriers, wire.Carrier{Remote: netip.AddrPortFrom(site.ServerTwo, x.endpoint.Port()), Proto: x.proto})
-	}
-	return p.Judge([]wire.Frame{f}).Counts[wire.CarrierClass] == 1
-}
-
-// lastCarrier is the last carrier's IP packet, for an error to quote.
-func (t *trial) lastCarrier() []byte {
-	for _, f := range slices.Backward(t.recorded.frames(atWire)) {
-		if t.isCarrier(f) && len(f.Data) > 14+28 {
-			return f.Data[14:][:28]
-		}
-	}
-	return nil
 }
 
 // take records what a probe says it did.

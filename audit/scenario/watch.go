@@ -1,9 +1,7 @@
 package scenario
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -84,11 +82,16 @@ func (b *bench) declared() evidence.Declared {
 		Hosts:      []netip.Addr{site.Client, site.Client6, site.ClientLinkLocal},
 		Neighbours: []netip.Addr{site.Gateway, site.Gateway6, site.GatewayLinkLocal},
 		Entries: []evidence.Entry{
-			{Name: "carrier", Kind: evidence.Carrier, Reason: "the tunnel itself", To: netip.PrefixFrom(t.endpoint.Addr(), t.endpoint.Addr().BitLen()), Proto: t.proto, ToPort: t.endpoint.Port()},
 			{Name: "ARP", Kind: evidence.ARP, Reason: "the link needs it: own address, and the gateway's"},
 			{Name: "neighbour discovery", Kind: evidence.ND, Reason: "the link needs it: own addresses, and the gateway's"},
 			{Name: "DHCP", Kind: evidence.DHCP, Reason: "the link's lease"},
 		},
+	}
+	for _, c := range t.carriers() {
+		d.Entries = append(d.Entries, evidence.Entry{
+			Name: "carrier " + protocol(c.Proto), Kind: evidence.Carrier, Reason: "the tunnel itself",
+			To: netip.PrefixFrom(c.Remote.Addr(), c.Remote.Addr().BitLen()), Proto: c.Proto, ToPort: c.Remote.Port(),
+		})
 	}
 	if g := b.group.resident; g != nil {
 		d.MACs, d.Hosts = append(d.MACs, g.mac), append(d.Hosts, g.hosts...)
@@ -179,13 +182,4 @@ func (r *recorded) end() []evidence.Capture {
 		out = append(out, *c)
 	}
 	return out
-}
-
-// at finds a vantage point.
-func (b *bench) at(vantage string) (*watch, error) {
-	i := slices.IndexFunc(b.watches, func(w *watch) bool { return w.Vantage == vantage })
-	if i < 0 {
-		return nil, fmt.Errorf("nobody watches %q", vantage)
-	}
-	return b.watches[i], nil
 }

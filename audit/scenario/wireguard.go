@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +26,14 @@ func (c *wireguardClient) connect(b *bench) error {
 	w, d := b.group.want, c.dial
 	var lines []string
 	line := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	line("[Interface]\nPrivateKey = %s\nMTU = 1420\nFwMark = %d", d.Private, wireguardMark)
+	mine, peer := profile{kept: []string{"MTU = 1420", fmt.Sprintf("FwMark = %d", wireguardMark)}}, profile{kept: []string{"AllowedIPs = " + prefixes(d.Allowed)}}
+	if len(b.order.Profile) > 0 {
+		var err error
+		if mine, peer, err = wireguardProfile(string(b.order.Profile)); err != nil {
+			return err
+		}
+	}
+	line("[Interface]\nPrivateKey = %s\n%s", d.Private, strings.Join(mine.kept, "\n"))
 	for _, a := range d.Addresses {
 		line("Address = %s", a)
 	}
@@ -40,17 +48,21 @@ func (c *wireguardClient) connect(b *bench) error {
 	if w.name != "" {
 		endpoint = fmt.Sprintf("%s:%d", w.name, c.endpoint.Port())
 	}
-	var allowed []string
-	for _, p := range d.Allowed {
-		allowed = append(allowed, p.String())
-	}
-	line("[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\nAllowedIPs = %s", d.Peer, d.Shared, endpoint, strings.Join(allowed, ", "))
+	line("[Peer]\nPublicKey = %s\nPresharedKey = %s\nEndpoint = %s\n%s", d.Peer, d.Shared, endpoint, strings.Join(peer.kept, "\n"))
 	file := b.lab.Client.Path("/etc/wireguard/" + ownDevice + ".conf")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)); err != nil {
 		return fmt.Errorf("write the tunnel's file: %w", err)
 	}
 	_, err := b.lab.Client.Run(b.ctx, "wg-quick", "up", ownDevice)
 	return err
+}
+
+func prefixes(all []netip.Prefix) string {
+	var text []string
+	for _, p := range all {
+		text = append(text, p.String())
+	}
+	return strings.Join(text, ", ")
 }
 
 // hooks are the guard as wg-quick calls it.
@@ -100,11 +112,6 @@ func (c *wireguardClient) kill(b *bench) error {
 
 func (c *wireguardClient) restart(b *bench) error {
 	_, err := b.lab.Client.Run(b.ctx, "sh", "-c", "wg-quick down "+ownDevice+" && wg-quick up "+ownDevice)
-	return err
-}
-
-func (c *wireguardClient) stop(b *bench) error {
-	_, err := b.lab.Client.Run(b.ctx, "wg-quick", "down", ownDevice)
 	return err
 }
 

@@ -268,7 +268,9 @@ func passText(r *Result) string {
 	for _, run := range r.Runs {
 		if run.Phase == evidence.Guarded {
 			for _, c := range run.Captures {
-				frames += c.Frames
+				if c.Decides {
+					frames += c.Frames
+				}
 			}
 		}
 	}

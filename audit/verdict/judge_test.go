@@ -2,6 +2,7 @@ package verdict_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,38 @@ func TestAFrameThatNothingExplainsIsALeakWhateverElseIsMissing(t *testing.T) {
 	}
 	c.Runs = c.Runs[1:]
 	c.Runs[0].Captures[0].Drops = 9
-	wantVerdict(t, judged(c, policy.Policy{}), verdict.Leak)
+	r = judged(c, policy.Policy{})
+	wantVerdict(t, r, verdict.Leak)
+	// What is missing besides is said; that the leak has no explanation is not said twice.
+	if text := strings.Join(r.Reasons, "\n"); !strings.Contains(text, "9 frames were lost") || !strings.Contains(text, "no control was run") || strings.Contains(text, "nothing explains") {
+		t.Errorf("the reasons are %q", r.Reasons)
+	}
+}
+
+func TestAPassSaysWhatItRestsOn(t *testing.T) {
+	c := passing()
+	for i := range c.Runs[1].Captures[0].Canaries {
+		c.Runs[1].Captures[0].Canaries[i].Sent, c.Runs[1].Captures[0].Canaries[i].Seen = 1, 1
+	}
+	r := judged(c, policy.Policy{})
+	wantVerdict(t, r, verdict.Pass)
+	if !r.Fired || len(r.Findings) > 0 || !strings.Contains(r.Reasons[0], "no leak observed: 2 frames were seen and all are explained") {
+		t.Errorf("the pass is %+v", r)
+	}
+	var got []string
+	for _, p := range r.Runs[1].Proofs {
+		if !p.Holds || len(p.Why) == 0 {
+			t.Errorf("%q does not hold, or for no reason: %q", p.What, p.Why)
+		}
+		got = append(got, p.What)
+	}
+	want := []string{verdict.ProofControl, verdict.ProofSame, verdict.ProofReceipt, verdict.ProofCapture, verdict.ProofTunnel, verdict.ProofExplains}
+	if !slices.Equal(got, want) {
+		t.Errorf("it rests on %q, want %q", got, want)
+	}
+	if a := r.Runs[1].Captures[0]; a.Frames != 2 || a.Unknown != 0 || a.Stimulus != 0 || !a.Decides || r.Runs[0].Captures[0].Stimulus != 1 {
+		t.Errorf("the account is %+v and the control's %+v", a, r.Runs[0].Captures[0])
+	}
 }
 
 func TestOfWhatIsUnexplainedOnlyTheStimulusOwnIsExposure(t *testing.T) {
@@ -233,6 +265,12 @@ func TestEveryClassOfTheCatalogueHasAResult(t *testing.T) {
 	want := "boot-window=not-tested bind-to-device/udp=pass traffic-correlation=not-tested new=not-tested harmless=inconclusive"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	a.Interrupted = "signal: terminated"
+	for _, r := range verdict.Judge(a, policy.Policy{}) {
+		if early := r.Reasons[0] == "the audit ended early: signal: terminated"; early != (r.Verdict == verdict.NotTested) {
+			t.Errorf("%s is %q: %q", r.Name(), r.Verdict, r.Reasons)
+		}
 	}
 }
 

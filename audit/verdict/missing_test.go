@@ -123,6 +123,9 @@ func TestEachFailureOfAnAuditIsInconclusiveAndNeverAPass(t *testing.T) {
 		{"a lost canary", func(c *evidence.Case) { capture(c).Canaries[1].Seen = 1 }, "1 of 2 canaries"},
 		{"no canary before", func(c *evidence.Case) { capture(c).Canaries = capture(c).Canaries[1:] }, "no canary before"},
 		{"no canary between", func(c *evidence.Case) { capture(c).Canaries[1].When = "somewhen" }, "no canary in between"},
+		{"a canary in between that came before", func(c *evidence.Case) { capture(c).Canaries[1].At = at(0) }, "no canary in between"},
+		{"a canary in between that came after", func(c *evidence.Case) { capture(c).Canaries[1].At = at(100) }, "no canary in between"},
+		{"no signs at all", func(c *evidence.Case) { c.Runs[0].Stimuli[0].Signs = evidence.Signs{} }, "no stimulus has signs"},
 		{"no canary after", func(c *evidence.Case) { capture(c).Canaries = capture(c).Canaries[:2] }, "no canary after"},
 		{"a first canary too late", func(c *evidence.Case) { capture(c).Canaries[0].At = at(11) }, "no canary before"},
 		{"a last canary too early", func(c *evidence.Case) { capture(c).Canaries[2].At = at(89) }, "no canary after"},
@@ -151,6 +154,27 @@ func TestEachFailureOfAnAuditIsInconclusiveAndNeverAPass(t *testing.T) {
 		wantVerdict(t, r, verdict.Inconclusive)
 		if text := strings.Join(r.Reasons, "\n"); !strings.Contains(text, m.want) {
 			t.Errorf("%s: %q, want %q", m.name, text, m.want)
+		}
+	}
+}
+
+func TestWhetherTheControlsShowedTheLeakIsToldApart(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*evidence.Case)
+		want bool
+	}{
+		{"a pass", func(*evidence.Case) {}, true},
+		{"dropped frames", func(c *evidence.Case) { c.Runs[1].Captures[0].Drops = 1 }, true},
+		{"another stimulus", func(c *evidence.Case) { c.Runs[1].Stimuli[0].UID = 0 }, true},
+		{"no control", func(c *evidence.Case) { c.Runs = c.Runs[1:] }, false},
+		{"a silent control", func(c *evidence.Case) { c.Runs[0].Captures[0].Frames = nil }, false},
+		{"a control that broke", func(c *evidence.Case) { c.Runs[0].Error = "no such file" }, false},
+	} {
+		sample := passing()
+		c.do(&sample)
+		if r := judged(sample, policy.Policy{}); r.Fired != c.want {
+			t.Errorf("%s: the controls showed the leak: %v", c.name, r.Fired)
 		}
 	}
 }

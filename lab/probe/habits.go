@@ -98,7 +98,7 @@ func Owners() []Probe {
 		}},
 		{Name: "inherited-socket", To: "the carrier's own endpoint, and another port", Privileged: true, send: func(s *shot) {
 			for _, to := range []netip.AddrPort{at(s.Carrier.Addr(), 56789), s.Carrier} {
-				fd, err := how{device: s.Dev}.open(to.Addr(), unix.SOCK_DGRAM)
+				fd, err := how{}.open(to.Addr(), unix.SOCK_DGRAM)
 				if err != nil {
 					s.tried("socket", err)
 					continue
@@ -123,7 +123,7 @@ func (s *shot) as(change func() error, send func(how)) {
 		s.fail("change the uids", err)
 		return
 	}
-	send(how{device: s.Dev})
+	send(how{})
 }
 
 // stun asks who it is by each way, as a browser gathers candidates (RFC 8489).

@@ -48,6 +48,8 @@ type Order struct {
 	TargetMAC string
 	// Quote is the start of an IP packet that a forged error answers.
 	Quote []byte
+	// Socket is the path of a daemon's unix socket.
+	Socket string
 }
 
 // A Receipt says what a probe tried and how the kernel answered.
@@ -96,7 +98,7 @@ func All() []Probe {
 
 // Find returns the probe called name, of all sides.
 func Find(name string) (Probe, error) {
-	for _, p := range slices.Concat(All(), Owners(), Attacks(), Forgeries(), Safe()) {
+	for _, p := range slices.Concat(All(), Owners(), byDaemon(), Attacks(), Forgeries(), Safe()) {
 		if p.Name == name {
 			return p, nil
 		}
