@@ -114,7 +114,10 @@ func (f Files) findings(r verdict.Result) error {
 		run := slices.IndexFunc(c.Runs, func(run evidence.Run) bool {
 			return run.Phase == evidence.Guarded && run.Repetition == found.Repetition
 		})
-		at := slices.IndexFunc(c.Runs[run].Captures, func(c evidence.Capture) bool { return c.Vantage == found.Vantage })
+		// Of two captures of one name, which no proof accepts, it is one that has the frames.
+		at := slices.IndexFunc(c.Runs[run].Captures, func(c evidence.Capture) bool {
+			return c.Vantage == found.Vantage && len(c.Frames) >= slices.Max(found.Numbers)
+		})
 		one := c.Runs[run].Captures[at]
 		all := one.Frames
 		one.Frames = nil

@@ -73,11 +73,25 @@ func TestAPassSaysWhatItRestsOn(t *testing.T) {
 	}
 }
 
+func TestACutFrameIsCountedAndNeverExplained(t *testing.T) {
+	c := passing()
+	c.Runs[1].Captures[0].Frames[0].Len++
+	onWire(&c, leaked(60), leaked(61))
+	a := judged(c, policy.Policy{}).Runs[1].Captures[0]
+	if a.Truncated != 1 || a.Unknown != 3 || a.Stimulus != 2 || a.Explained["carrier"] != 1 || len(a.Explained) != 1 {
+		t.Errorf("the account is %+v", a)
+	}
+}
+
 func TestOfWhatIsUnexplainedOnlyTheStimulusOwnIsExposure(t *testing.T) {
 	c := passing()
 	c.Harm = evidence.Exposes
 	onWire(&c, leaked(60))
-	wantVerdict(t, judged(c, policy.Policy{}), verdict.Exposed)
+	r := judged(c, policy.Policy{})
+	wantVerdict(t, r, verdict.Exposed)
+	if want := `1 frame (udp 192.168.1.101 > 8.8.8.8) at WIRE, 0.060 s after the start: of "send" in "client" (vpnguard) as uid 1000`; r.Findings[0].Text != want {
+		t.Errorf("it is told as %q, want %q", r.Findings[0].Text, want)
+	}
 	onWire(&c, packet(61, true, host, public, 53, "another"))
 	wantVerdict(t, judged(c, policy.Policy{}), verdict.Leak)
 }

@@ -15,7 +15,12 @@ func captures(run *evidence.Run) Proof {
 	var p proof
 	first, last := span(run)
 	wires, own := 0, 0
+	names := map[string]bool{}
 	for _, c := range run.Captures {
+		if names[c.Vantage] {
+			p.lacks("two captures are called %q", c.Vantage)
+		}
+		names[c.Vantage] = true
 		if !c.Deciding() {
 			continue
 		}

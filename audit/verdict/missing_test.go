@@ -134,6 +134,7 @@ func TestEachFailureOfAnAuditIsInconclusiveAndNeverAPass(t *testing.T) {
 				c.Runs[i].Captures[0].Role, c.Runs[i].Captures[0].Decides = evidence.Internet, true
 			}
 		}, "no wire was watched"},
+		{"two captures of a name", func(c *evidence.Case) { c.Runs[1].Captures[1].Vantage = "WIRE" }, "two captures are called"},
 		{"no tunnel", func(c *evidence.Case) { c.Runs[1].Tunnel.Checks[0].Works = false }, "tunnel does not work"},
 		{"a tunnel that nobody looked at", func(c *evidence.Case) { c.Runs[1].Tunnel.Checks = nil }, "was not seen to work during"},
 		{"a tunnel that worked too late", func(c *evidence.Case) { c.Runs[1].Tunnel.Checks[0].At = at(101) }, "not checked within the run"},
