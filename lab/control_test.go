@@ -10,7 +10,7 @@ import (
 // Each probe must show on the wire while nothing guards the client.
 func TestEachProbeShowsWithoutAGuard(t *testing.T) {
 	l := newLab(t)
-	for _, p := range probe.All() {
+	for _, p := range append(probe.All(), probe.Habits()...) {
 		if p.NeedsTunnel {
 			continue
 		}

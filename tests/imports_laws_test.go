@@ -44,6 +44,9 @@ func TestImportLawsSeeWhatIsWrong(t *testing.T) {
 		{"guard/x.go", use(module+"state", ""), ""},
 
 		{"confine/x.go", use(module+"tunnel", ""), "leaf packages know nothing of ours"},
+		{"audit/catalogue/x.go", use(module+"lab", ""), "the audit's catalogue is data"},
+		{"audit/catalogue/x.go", use("os", "var _ = os.Args"), "the audit's catalogue is data"},
+		{"audit/catalogue/x.go", use(module+"audit/evidence", ""), ""},
 
 		{"audit/verdict/x.go", use("os", "var _ = os.Args"), "pure packages do no I/O"},
 		{"audit/report/x.go", use("net", "var _ net.Conn"), "pure packages do no I/O"},

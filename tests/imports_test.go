@@ -133,6 +133,16 @@ var laws = []law{
 			}
 		}
 	}},
+	{"the audit's catalogue is data", func(s source, report func(string, ...any)) {
+		if s.test() || !s.below("audit/catalogue") {
+			return
+		}
+		for _, p := range s.imports {
+			if ours, found := strings.CutPrefix(p, module); found && ours != "audit/evidence" || doesIO(p) {
+				report("imports %s", p)
+			}
+		}
+	}},
 	{"only cmd knows kong", onlyImportedBelow("github.com/alecthomas/kong", "cmd")},
 	{"only nft and rules/lower know the netfilter library", onlyImportedBelow("github.com/google/nftables", "nft", "rules/lower")},
 	{"only dns knows the bus", onlyImportedBelow("github.com/godbus/dbus", "dns", "tests")},

@@ -43,7 +43,7 @@ var chatter = []Entry{
 	{ID: "pmtu-manipulation", Class: Chatter, Severity: evidence.Low, Where: Namespaces,
 		Title: "forged ICMP shrinks the carrier's packets", Why: "it marks a user by packet sizes, or stalls the tunnel",
 		Packet: "carrier packets smaller than before a forged message",
-		Closed: "the own tunnel takes such messages only if they quote a current packet; never below 1280 bytes", Limits: "forged by the gateway without seeing the packets' content"},
+		Closed: "the own tunnel takes such messages only if they quote a current packet; never below 1280 bytes", Limits: "the gateway forges one error that quotes a carrier; stalls and finer sizes are not tried"},
 	{ID: "traffic-correlation", Class: Chatter, Severity: evidence.Info, Where: Nowhere,
 		Title: "sizes and timing tell what is done inside", Why: "no firewall changes them",
 		Packet: "the carrier itself", Closed: "nothing here; padding and cover traffic are another tool's",

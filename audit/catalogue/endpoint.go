@@ -56,7 +56,7 @@ var endpoints = []Entry{
 		Why:    "clients that change servers call their hooks differently, or not at all",
 		Packet: "traffic in clear to the second server's address",
 		Closed: "the hook is wired to ipchange as well, and every configured server is known",
-		Limits: "needs a client with two servers: OpenVPN, the own tunnel by name"},
+		Limits: "needs a client that has two servers: OpenVPN"},
 	{ID: "uid-denylist-skless", Class: Endpoint, Severity: evidence.High, Where: Namespaces,
 		Title:  "packets without a socket pass rules that deny a uid",
 		Why:    "the kernel sends what was queued, and the end of a connection, after its program closed it",

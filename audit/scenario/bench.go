@@ -172,8 +172,8 @@ func (b *bench) connect() error {
 	return nil
 }
 
-// connecting is how long a tunnel may take to come up.
-const connecting = 10 * time.Second
+// connecting is how long a tunnel may take to come up on a busy machine.
+const connecting = 30 * time.Second
 
 // newLinksAreSilent keeps tunnel devices from soliciting routers and reporting
 // groups: what the tunnel carries is counted.

@@ -176,22 +176,14 @@ func (t *trial) take(node *lab.Node, dev, script string) (program string, err er
 func selective(t *trial) error {
 	const what = "carriers for five datagrams to one destination while its route is injected"
 	five := func(as string, silent bool) (int64, error) {
-		if err := t.lab.Capture().Sync(t.ctx); err != nil {
-			return 0, err
-		}
-		start := len(t.recorded.frames(atWire))
-		for i := range 5 {
-			if err := t.probe("udp-public2-quiet", probed{as: fmt.Sprintf("%s %d", as, i), silent: silent}); err != nil {
-				return 0, err
+		return t.carriersFor(func() error {
+			for i := range 5 {
+				if err := t.probe("udp-public2-quiet", probed{as: fmt.Sprintf("%s %d", as, i), silent: silent}); err != nil {
+					return err
+				}
 			}
-		}
-		var n int64
-		for _, f := range t.recorded.frames(atWire)[start:] {
-			if t.isCarrier(f) {
-				n++
-			}
-		}
-		return n, nil
+			return nil
+		})
 	}
 	quiet, err := five("before", true)
 	if err != nil {

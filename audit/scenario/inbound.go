@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -43,6 +45,7 @@ func inbound() []*scenario {
 		{id: "inbound-lan-services", title: "the LAN connects to the host's own address", rule: "in-end", harm: evidence.Exposes, run: func(t *trial) error {
 			return t.attack("attack-syn-lan", site.Client, evidence.Signs{}, false)
 		}},
+		{id: "pmtu-manipulation", title: "the router says that the carrier's packets are too long", rule: "the client", harm: evidence.Exposes, run: tooLong},
 		{id: "icmp-redirect", title: "the router redirects the carrier to a neighbour", rule: "accept_redirects", harm: evidence.Exposes, run: redirect},
 	}
 }
@@ -100,5 +103,28 @@ func redirect(t *trial) error {
 		return t.lab.Client.Script(t.ctx, "ip route flush cache\nip neigh flush dev eth0\n")
 	})
 	time.Sleep(20 * time.Millisecond)
+	return nil
+}
+
+// tooLong forges the error and looks whether the carrier is cut for it.
+func tooLong(t *trial) error {
+	long := func(as string) (int64, error) {
+		return t.carriersFor(func() error { return t.probe("udp-long", probed{as: as, silent: true}) })
+	}
+	quiet, err := long("a long datagram before")
+	if err != nil {
+		return err
+	}
+	if err := t.forge("frag-needed", t.lastCarrier(), evidence.Signs{}, binary.BigEndian.AppendUint16(nil, probe.ForgedMTU)); err != nil {
+		return err
+	}
+	n, err := long("a long datagram after")
+	if err != nil {
+		return err
+	}
+	if t.phase == evidence.Control && n == quiet {
+		t.excused = fmt.Sprintf("the client does not believe it: %d carriers for a long datagram before and after, with the guard off", n)
+	}
+	t.run.Oracles = append(t.run.Oracles, evidence.Reading{What: "carriers for a long datagram after a forged error", Quiet: quiet, Probed: n, Harm: evidence.Exposes})
 	return nil
 }

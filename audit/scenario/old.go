@@ -45,15 +45,16 @@ func (t *trial) older(use func(*trial, *evidence.Stimulus, oldFlow) error) error
 	if err != nil {
 		return err
 	}
-	if err := t.connect(); err != nil {
-		return err
-	}
-	if err := t.watchTunnel(); err != nil {
-		return err
+	err = t.connect()
+	if err == nil {
+		err = t.watchTunnel()
 	}
 	// What the connection said before the tunnel was up is no leak: the captures
 	// begin again.
 	t.recorded = t.record()
+	if err != nil {
+		return err
+	}
 	s := evidence.Stimulus{Name: "old connection", Node: t.lab.Client.Name, UID: t.user, Program: "a program with a connection to " + to.String(), Planned: 1, Started: time.Now()}
 	w := flow.Wire
 	s.Signs.Flows = []evidence.Flow{{To: w.To, Proto: w.Proto, SrcPort: w.SrcPort, DstPort: w.DstPort}}

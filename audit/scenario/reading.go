@@ -73,3 +73,21 @@ func (t *trial) lastCarrier() []byte {
 	}
 	return nil
 }
+
+// carriersFor counts the carriers that f makes.
+func (t *trial) carriersFor(f func() error) (n int64, err error) {
+	if err := t.lab.Capture().Sync(t.ctx); err != nil {
+		return 0, err
+	}
+	start := len(t.recorded.frames(atWire))
+	if err := f(); err != nil {
+		return 0, err
+	}
+	if err := t.lab.Capture().Sync(t.ctx); err != nil {
+		return 0, err
+	}
+	x := t.client.tunnel()
+	p := t.lab.Policy(x.carriers()...)
+	// Together, for the later pieces of a datagram are known by the first.
+	return int64(p.Judge(t.recorded.frames(atWire)[start:]).Counts[wire.CarrierClass]), nil
+}

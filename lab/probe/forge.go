@@ -17,6 +17,9 @@ var (
 	forgedLinkNet = netip.MustParsePrefix("2001:db8:1::/64")
 )
 
+// ForgedMTU is above the least that kernels believe (552), and below what is sent.
+const ForgedMTU = 600
+
 // Forgeries are what the LAN's router sends to change the client's ways. What
 // came of it shows by other probes.
 func Forgeries() []Probe {
@@ -40,6 +43,16 @@ func Forgeries() []Probe {
 				s.attack("redirect", etherIPv4, packet4{from: site.Gateway, to: site.Client, proto: 1}.bytes(m))
 			}
 			s.receipt.Evidence.Needles = [][]byte{router[:]}
+		}},
+		{Name: "frag-needed", To: "an ICMP error that the carrier's packets are too long", Privileged: true, send: func(s *shot) {
+			if len(s.Quote) < 28 {
+				s.fail("frag-needed", errors.New("nothing to quote"))
+				return
+			}
+			for range AttackCount {
+				m := icmp(site.Gateway, site.Client, 3, 4, append(binary.BigEndian.AppendUint16([]byte{0, 0}, ForgedMTU), s.Quote...))
+				s.attack("fragmentation needed", etherIPv4, packet4{from: site.Gateway, to: site.Client, proto: 1}.bytes(m))
+			}
 		}},
 		{Name: "stranger", To: "the target, from a neighbour that nobody knows", Privileged: true, send: func(s *shot) {
 			for i := range AttackCount {

@@ -14,9 +14,10 @@ import (
 	"github.com/vpnguard/vpnguard/lab/site"
 )
 
-// habits are what programs and daemons send by themselves: time, proxies,
-// connectivity checks, candidates of browsers' connections.
-func habits() []Probe {
+// Habits are what programs and daemons send by themselves: time, proxies,
+// connectivity checks, candidates of browsers' connections. They are ways that
+// [All] has, seen from the program.
+func Habits() []Probe {
 	udp := func(name string, h func(*shot) how, to netip.AddrPort) Probe {
 		return Probe{Name: name, To: to.String(), send: func(s *shot) { s.udp(h(s), to) }}
 	}
@@ -38,6 +39,9 @@ func habits() []Probe {
 		tcp("connectivity-check", bound, at(site.Web, 80), "GET /check HTTP/1.1\r\nX-Nonce: "),
 		tcp("connectivity-plain", free, at(site.Web, 443), ""), udp("web-udp", free, at(site.Web, 56789)),
 		udp("udp-public2-quiet", free, at(site.PublicTwo, 4)),
+		{Name: "udp-long", To: at(site.PublicTwo, 4).String(), send: func(s *shot) {
+			s.datagram(how{}, unix.SOCK_DGRAM, at(site.PublicTwo, 4), append(s.payload(), make([]byte, 2*ForgedMTU)...), "udp")
+		}},
 		{Name: "traffic-class", To: at(site.Public, EchoPort).String(), send: func(s *shot) { s.udp(how{class: 0xb8}, at(site.Public, EchoPort)) }},
 		udp("teredo", bound, at(site.Public, 3544)),
 		udp("bind-device-udp-server-v6", bound, at(site.Server6, 56789)),

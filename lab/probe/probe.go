@@ -93,12 +93,12 @@ func NewNonce() string {
 
 // All returns the client-side probes.
 func All() []Probe {
-	return slices.Concat(plain(), names(), chosen(), groups(), raw(), frames(), habits())
+	return slices.Concat(plain(), names(), chosen(), groups(), raw(), frames())
 }
 
 // Find returns the probe called name, of all sides.
 func Find(name string) (Probe, error) {
-	for _, p := range slices.Concat(All(), Owners(), byDaemon(), Attacks(), Forgeries(), Safe()) {
+	for _, p := range slices.Concat(All(), Habits(), Owners(), byDaemon(), Attacks(), Forgeries(), Safe()) {
 		if p.Name == name {
 			return p, nil
 		}
