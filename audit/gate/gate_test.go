@@ -33,6 +33,8 @@ func TestTheGateOpensOnlyForWhatIsKnownToBeClean(t *testing.T) {
 	quiet := result("c", verdict.Pass) // a control that did not fire, whatever else
 	quiet.Fired = false
 	untested := verdict.Result{ID: "c", Verdict: verdict.NotTested}
+	variant := result("c", verdict.NotTested)
+	variant.Fired = false
 	for _, c := range []struct {
 		name    string
 		policy  policy.Policy
@@ -56,6 +58,10 @@ func TestTheGateOpensOnlyForWhatIsKnownToBeClean(t *testing.T) {
 		{"required and not tested", policy.Policy{Required: []string{"a", "c"}}, with(untested), Inconclusive, "c: required"},
 		{"required and inconclusive", policy.Policy{Required: []string{"c"}, MinControls: 0.1}, with(silent), Inconclusive, "c: required"},
 		{"required and unknown", policy.Policy{Required: []string{"z"}}, clean, Inconclusive, "z: required"},
+		{"required, with one variant inconclusive", policy.Policy{Required: []string{"a", "c"}, MinControls: 0.1}, with(result("c", verdict.Pass), silent), Inconclusive, "c: inconclusive"},
+		{"a silent control of an inconclusive case", policy.Policy{}, with(silent), Inconclusive, "only 2 of 3 controls"},
+		{"a variant that was not tested", policy.Policy{}, with(variant), Clean, ""},
+		{"a ratchet without a baseline", policy.Policy{Ratchet: true}, clean, Clean, ""},
 		{"nothing at all", policy.Policy{}, nil, Inconclusive, "nothing was tested"},
 		{"nothing but the untested", policy.Policy{}, []verdict.Result{untested}, Inconclusive, "nothing was tested"},
 		{"a leak and inconclusive", policy.Policy{}, with(silent, result("a", verdict.Leak, "1")), Found, "a: leak"},
@@ -63,6 +69,9 @@ func TestTheGateOpensOnlyForWhatIsKnownToBeClean(t *testing.T) {
 		o := Gate{Policy: c.policy}.Judge(audit, c.results)
 		if o.Status != c.want || !strings.Contains(strings.Join(o.Reasons, "\n"), c.why) || (c.want == Clean) != (len(o.Reasons) == 0) {
 			t.Errorf("%s: %+v, want %s %q", c.name, o, c.want, c.why)
+		}
+		if c.name == "required, with one variant inconclusive" && len(o.Reasons) != 1 {
+			t.Errorf("%s: %q", c.name, o.Reasons)
 		}
 	}
 	ended := audit
@@ -85,6 +94,7 @@ func TestTheRatchetOnlyLetsThingsImprove(t *testing.T) {
 		{"a new leak", []verdict.Result{result("a", verdict.Pass), result("b", verdict.Leak, "4")}, Found},
 		{"no longer tested", []verdict.Result{result("a", verdict.Leak, "1", "2"), {ID: "b", Verdict: verdict.NotTested}}, Inconclusive},
 		{"no longer there", []verdict.Result{result("a", verdict.Leak, "1", "2")}, Inconclusive},
+		{"a verdict of a later version", []verdict.Result{result("a", verdict.Leak, "1", "2"), result("b", "later")}, Inconclusive},
 		{"newly tested", []verdict.Result{result("a", verdict.Pass), result("b", verdict.Pass), result("c", verdict.Pass)}, Clean},
 	} {
 		g := Gate{Comparison: b.Compare(c.results), Policy: policy.Policy{Ratchet: true}}
