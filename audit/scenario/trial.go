@@ -139,7 +139,6 @@ func (t *trial) later(f func() error) { t.undo = append(t.undo, f) }
 // probed is a variation of a probe.
 type probed struct {
 	node  *lab.Node // default: the client
-	uid   int       // default: the weakest that may
 	dev   string
 	as    string // the stimulus's name; default: the probe's
 	root  bool
