@@ -24,8 +24,12 @@ func resolvers(h Host) []Finding {
 	var all []Finding
 	for _, s := range h.Files.Sockets {
 		r := resolverSockets[s]
+		over := s
+		if r.program == "systemd-resolved" {
+			over += " and the system bus"
+		}
 		all = append(all, Finding{"resolver-socket", Leaks,
-			fmt.Sprintf("%s answers over %s, which no rule and no network namespace closes: it asks in its own name, and in the split profile in clear; cached answers come from before the seal", r.program, s), r.do})
+			fmt.Sprintf("%s answers over %s, which no rule and no network namespace closes: it asks in its own name, and in the split profile in clear; cached answers come from before the seal", r.program, over), r.do})
 	}
 	all = append(all, listeners(h)...)
 	all = append(all, resolvConf(h)...)

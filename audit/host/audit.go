@@ -145,12 +145,18 @@ func open(ctx context.Context, f Facts, o Options, token string, w World) (ends 
 	return ends, tunnels, nil
 }
 
-// relearn takes over the neighbours that asked for the machine meanwhile.
+// relearn takes over the neighbours that asked for the machine meanwhile, and
+// addresses that it got.
 func relearn(f *Facts, after Facts) {
 	for i, l := range f.Links {
 		j := slices.IndexFunc(after.Links, func(o Link) bool { return o.Index == l.Index })
 		if j < 0 {
 			continue
+		}
+		for _, a := range after.Links[j].Addresses {
+			if !slices.Contains(f.Links[i].Addresses, a) {
+				f.Links[i].Addresses = append(f.Links[i].Addresses, a)
+			}
 		}
 		for _, n := range after.Links[j].Neighbours {
 			if !slices.Contains(f.Links[i].Neighbours, n) {

@@ -123,6 +123,27 @@ func (l Link) router(six bool) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// somebody is a neighbour whom the machine may look for: its router, or else the
+// first address of its network that is not its own.
+func (l Link) somebody(six bool) (netip.Addr, bool) {
+	if r, ok := l.router(six); ok {
+		return r, true
+	}
+	for _, p := range l.Addresses {
+		if p.Addr().Is6() != six || p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		first := p.Masked().Addr().Next()
+		if first == p.Addr() {
+			first = first.Next()
+		}
+		if p.Contains(first) {
+			return first, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
 // mac is a neighbour's; empty: not known.
 func (l Link) mac(a netip.Addr) string {
 	i := slices.IndexFunc(l.Neighbours, func(n Neighbour) bool { return n.Addr == a })

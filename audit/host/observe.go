@@ -78,6 +78,7 @@ func waitsFor(limit time.Duration) Waits {
 
 // observe makes the tries between canaries while the ends capture.
 func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, during func(context.Context) []evidence.Check, watch time.Duration, w Waits) Observed {
+	o := Observed{Started: time.Now()}
 	for _, e := range ends {
 		e.start()
 	}
@@ -86,7 +87,7 @@ func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, 
 			p.await(ctx, w.Peer)
 		}
 	}
-	o := Observed{Started: time.Now()}
+	watched := time.Now()
 	canaries(ctx, w, links, ends, evidence.AtStart)
 	var checked sync.WaitGroup
 	checked.Go(func() { o.Checks = during(ctx) })
@@ -99,7 +100,7 @@ func observe(ctx context.Context, p Plan, links []Link, ends []*end, s Shooter, 
 	o.Shots, err = shoot(ctx, p, s)
 	<-between
 	checked.Wait()
-	rest := max(late, watch-time.Since(o.Started))
+	rest := max(late, watch-time.Since(watched))
 	select {
 	case <-time.After(rest):
 	case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vpnguard/vpnguard/audit/catalogue"
 	"github.com/vpnguard/vpnguard/audit/evidence"
 	"github.com/vpnguard/vpnguard/audit/policy"
 	"github.com/vpnguard/vpnguard/audit/verdict"
@@ -122,5 +123,40 @@ func TestFramesAreWatchedWhereTheyLeave(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); got != "eth0 wlan0 veth0" {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestEveryFindingOfTheSurveyIsALeakOfTheCatalogue(t *testing.T) {
+	for id, s := range surveyed {
+		if _, err := catalogue.Find(s.id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	for _, k := range knobIDs {
+		if _, err := catalogue.Find(k.id); err != nil {
+			t.Errorf("%s: %v", k.word, err)
+		}
+	}
+	for _, k := range flows {
+		if _, err := catalogue.Find(k.id); err != nil {
+			t.Error(err)
+		}
+	}
+	h := survey.Host{Legacy: []string{"ip filter"}, MPTCP: []netip.Addr{own}, Rules: []survey.Rule{{Mark: 1}},
+		Links: []survey.Link{{Name: "docker0", Kind: "bridge", Index: 3}, {Name: "v", Kind: "macvlan", Parent: 2}, {Name: "eth0", Index: 2, Master: 9},
+			{Name: "br0", Kind: "bridge", Index: 9, Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8::1/64")}}, {Name: "wg0", Kind: "wireguard", Addresses: []netip.Prefix{netip.PrefixFrom(tunnelAddr, 24)}}},
+		Listeners: []survey.Listener{{Addr: netip.MustParseAddr("127.0.0.1"), Proto: "udp"}},
+		Files: survey.Files{Reload: survey.Reload{File: "/etc/nftables.conf", Enabled: true}, Sockets: []string{"/run/nscd/socket"}, Docker: true,
+			Resolv: survey.Resolv{Exists: true, Servers: []netip.Addr{gateway}}, Hosts: []string{"resolve", "mdns4"},
+			Connectivity: survey.Connectivity{URI: "http://check.example/"}, Time: []survey.TimeServer{{Addr: gateway}},
+			Knobs: map[string]string{"ipv4/conf/default/rp_filter": "2", "ipv4/ip_forward": "1", "bridge/bridge-nf-call-iptables": "1"}}}
+	all := survey.Judge(h)
+	if len(all) < 15 {
+		t.Errorf("only %d findings", len(all))
+	}
+	for _, f := range all {
+		if _, ok := surveyed[f.ID]; !ok {
+			t.Errorf("finding %q has no leak", f.ID)
+		}
 	}
 }

@@ -48,7 +48,7 @@ func Twin(ctx context.Context, j Job, s Shooter) (Observed, error) {
 	var ends []*end
 	var links []Link
 	for i, l := range j.Links {
-		far, err := cable(h, &l, fmt.Sprintf("far%d", i), len(links) == 0)
+		far, err := cable(h, &l, i)
 		if err != nil {
 			return Observed{}, fmt.Errorf("build a link like %q: %w", l.Name, err)
 		}
@@ -93,7 +93,8 @@ func fresh(h *netlink.Handle) error {
 }
 
 // cable makes a link like l and its far end; l gets its index.
-func cable(h *netlink.Handle, l *Link, far string, first bool) (farIndex int, err error) {
+func cable(h *netlink.Handle, l *Link, number int) (farIndex int, err error) {
+	far := fmt.Sprintf("far%d", number)
 	mac, err := net.ParseMAC(l.MAC)
 	if err != nil { // a link without Ethernet: its packets are shown with it
 		mac = net.HardwareAddr{0x02, 0x76, 0x67, 0, 0, 1}
@@ -130,43 +131,35 @@ func cable(h *netlink.Handle, l *Link, far string, first bool) (farIndex int, er
 			return 0, fmt.Errorf("add address %s: %w", p, err)
 		}
 	}
-	return other.Attrs().Index, ways(h, *l, near.Attrs().Index, other.Attrs().HardwareAddr, first)
+	return other.Attrs().Index, ways(h, *l, near.Attrs().Index, other.Attrs().HardwareAddr, number)
 }
 
-// ways lead everything to the far end, which answers nothing: the first link's
-// are the default routes, and whoever a probe names has the far end's address.
-func ways(h *netlink.Handle, l Link, index int, far net.HardwareAddr, first bool) error {
+// ways lead everything to the far end, which answers nothing: by the first link
+// unless a probe chose another one. Whoever a probe names has the far end's address.
+func ways(h *netlink.Handle, l Link, index int, far net.HardwareAddr, number int) error {
 	known := slices.Clone(l.Gateways)
 	for _, n := range l.Neighbours {
-		if !slices.Contains(known, n.Addr) {
-			known = append(known, n.Addr)
+		known = append(known, n.Addr)
+	}
+	for _, six := range []bool{false, true} {
+		to, ok := l.somebody(six)
+		if !ok {
+			continue
+		}
+		known = append(known, to)
+		every := network(everywhere[0])
+		if six {
+			every = network(everywhere[1])
+		}
+		r := &netlink.Route{LinkIndex: index, Dst: every, Gw: to.AsSlice(), Flags: unix.RTNH_F_ONLINK, Priority: number + 1}
+		if err := h.RouteReplace(r); err != nil {
+			return fmt.Errorf("add the default route: %w", err)
 		}
 	}
 	for _, a := range known {
 		n := &netlink.Neigh{LinkIndex: index, State: unix.NUD_PERMANENT, IP: a.WithZone("").AsSlice(), HardwareAddr: far}
 		if err := h.NeighSet(n); err != nil {
 			return fmt.Errorf("add neighbour %s: %w", a, err)
-		}
-	}
-	if !first {
-		return nil
-	}
-	for _, six := range []bool{false, true} {
-		if _, ok := l.address(six); !ok {
-			continue
-		}
-		any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if six {
-			any = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		}
-		r := &netlink.Route{LinkIndex: index, Dst: network(any), Scope: unix.RT_SCOPE_LINK}
-		for _, g := range l.Gateways {
-			if g.Is6() == six {
-				r.Gw, r.Scope, r.Flags = g.WithZone("").AsSlice(), unix.RT_SCOPE_UNIVERSE, unix.RTNH_F_ONLINK
-			}
-		}
-		if err := h.RouteReplace(r); err != nil {
-			return fmt.Errorf("add the default route: %w", err)
 		}
 	}
 	return nil

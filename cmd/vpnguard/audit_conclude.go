@@ -14,7 +14,7 @@ type auditResult struct {
 	Policy   string   `help:"What is required and what is accepted, as TOML." type:"existingfile" placeholder:"FILE"`
 	Baseline string   `help:"What an earlier audit found, to be held against." type:"existingfile" placeholder:"FILE"`
 	Output   string   `help:"Write the evidence, as a directory or a .tar, which must not exist." placeholder:"DIR"`
-	Format   []string `help:"How to report: text, json, sarif, junit, tap, html, annotations or summary; with =FILE, there. May be given several times; default: text." sep:"none" placeholder:"FORMAT[=FILE]"`
+	Format   []string `help:"How to report: text, json, sarif, code-scanning, junit, tap, html, annotations, summary, baseline or attestation; with =FILE, there. May be given several times; default: text." sep:"none" placeholder:"FORMAT[=FILE]"`
 
 	demands conclude.Demands
 	outputs []auditOutput

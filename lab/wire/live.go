@@ -10,8 +10,8 @@ import (
 // a card takes in others' frames while [Received] ones are captured.
 type Live struct{ ring *ring }
 
-// liveBlocks of 256 KiB are the ring: some 50,000 small frames.
-const liveBlocks = 32
+// liveBlocks of 256 KiB are the ring: some 200,000 small frames.
+const liveBlocks = 128
 
 // noLink is the index of no link, where a tap has its canaries'.
 const noLink = -1
