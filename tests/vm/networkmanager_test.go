@@ -55,28 +55,35 @@ END
 nmcli connection reload`, more, allowed)
 }
 
+const (
+	activate   = "nmcli --wait 180 connection up wg0"
+	deactivate = "nmcli --wait 180 connection down wg0"
+)
+
 // The NetworkManager's own WireGuard, with the scripts that `hooks install` puts in
 // place: closed from its activation to its end, on a whole booted host. The control
 // is the same tunnel without them.
 func TestNetworkManagersWireGuardIsSealed(t *testing.T) {
 	s := newScene(t, "NetworkManager")
+	s.machine.Limit = time.Hour
 	s.boot()
 	s.online()
+	s.must("systemctl stop early")
+	s.mustWithin(patience, wgServer)
 	s.must("systemctl start stream")
-	s.must(wgServer)
 	s.must(wgProfile("0.0.0.0/0;::/0;", ""))
 	through := func() {
 		t.Helper()
 		s.eventually("the tunnel's way to its server", "busybox ping -q -c 1 -W 5 10.9.0.1")
 	}
-	s.must("nmcli --wait 60 connection up wg0")
+	s.mustWithin(patience, activate)
 	through()
 	s.mark()
 	s.seen("stream past a tunnel without hooks", stream)
-	s.must("nmcli --wait 60 connection down wg0")
+	s.mustWithin(patience, deactivate)
 
 	s.must("vpnguard hooks install networkmanager")
-	s.must("nmcli --wait 60 connection up wg0")
+	s.mustWithin(patience, activate)
 	s.eventually("sealing", "vpnguard status; vpnguard status | grep -q '^state  *sealed'")
 	s.mark()
 	before := s.tries("stream")
@@ -89,23 +96,23 @@ func TestNetworkManagersWireGuardIsSealed(t *testing.T) {
 	s.Logf("status:\n%s", s.must("vpnguard status; vpnguard status --json | tr -d ' \\n' | grep -F '\"endpoints\":[\"10.99.0.2:51820/udp\"]' | grep -F '\"profile\":\"full\"'"))
 	// The mark is the one that NetworkManager gave the device.
 	s.must(`vpnguard status --json | tr -d ' \n' | grep -F "\"mark\":\"$(wg show wg0 fwmark)/0xffffffff\""`)
-	s.must("nmcli --wait 60 connection down wg0")
+	s.mustWithin(patience, deactivate)
 	s.eventually("opening", "vpnguard status; vpnguard status | grep -q '^state  *open'")
 	s.mark()
 	s.seen("stream after the tunnel", stream)
 
 	// Without everything there is no mark by itself: refused, and said in the log.
 	s.must(wgProfile("10.9.0.0/24;", ""))
-	s.must("nmcli --wait 60 connection up wg0")
+	s.mustWithin(patience, activate)
 	s.eventually("the refusal", "journalctl -b -o cat --no-pager -u NetworkManager-dispatcher | grep -F 'wireguard.fwmark in NetworkManager'")
-	s.must("vpnguard status | grep '^state  *open' && nmcli --wait 60 connection down wg0")
+	s.mustWithin(patience, "vpnguard status | grep '^state  *open' && "+deactivate)
 	s.must(wgProfile("10.9.0.0/24;", "fwmark=51820"))
-	s.must("nmcli --wait 60 connection up wg0")
+	s.mustWithin(patience, activate)
 	s.eventually("sealing", "vpnguard status; vpnguard status | grep -q '^state  *sealed'")
 	s.must(`vpnguard status --json | tr -d ' \n' | grep -F '"profile":"split"'`)
 	through()
 	s.mark()
 	s.seen("stream beside a split tunnel", stream)
-	s.must("nmcli --wait 60 connection down wg0")
+	s.mustWithin(patience, deactivate)
 	s.guest.Kill()
 }

@@ -127,7 +127,12 @@ func (s *scene) boot() {
 // must runs a script that must succeed.
 func (s *scene) must(script string) string {
 	s.Helper()
-	out, status, err := s.guest.Run(patience, script)
+	return s.mustWithin(patience, script)
+}
+
+func (s *scene) mustWithin(limit time.Duration, script string) string {
+	s.Helper()
+	out, status, err := s.guest.Run(limit, script)
 	if err != nil {
 		s.Fatal(err, "\n", string(s.guest.consoleTail()))
 	}
