@@ -83,6 +83,7 @@ func (s *scene) both() {
 	s.put("/etc/openvpn/client/vm.conf", ovpn)
 	s.put("/etc/wireguard/wg0.conf", s.farWireGuard("10.66.0.0/24"))
 	s.must("vpnguard hooks install openvpn /etc/openvpn/client/vm.conf && vpnguard hooks install wg-quick /etc/wireguard/wg0.conf")
+	s.must("sysctl -q net.ipv4.conf.all.send_redirects=0") // a WireGuard device that comes up does
 	before := s.snapshot()
 	defer s.clean("systemctl stop openvpn-client@vm; wg-quick down wg0")
 	const reach = "/usr/local/lib/guest ask 10.66.0.1:80 | grep -x 10.66.0.2"

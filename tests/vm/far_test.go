@@ -135,17 +135,19 @@ func (s *scene) works(inner string) {
 	s.eventually("a connection by the tunnel", "setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/lib/guest ask "+asked+" | grep -x '"+inner+"'")
 }
 
-// snapshot is what a client or vpnguard could have left behind.
+// snapshot is what a client or vpnguard could have left behind. A resolv.conf of
+// somebody else's is read by systemd-resolved when it is asked.
 func (s *scene) snapshot() string {
 	s.Helper()
-	return s.must(`nft -s list ruleset
+	return s.must(`resolvectl query ` + lanName + ` >/dev/null 2>&1
+nft -s list ruleset
 ip rule; ip -6 rule
 ip route show table all | sed 's/ expires [0-9]*sec//; s/ *$//' | sort
 ip -6 route show table all | sed 's/ expires [0-9]*sec//; s/ *$//' | sort
 ip -br link | awk '{print $1}'
 sysctl -a 2>/dev/null | grep -E '^net\.ipv[46]\.(conf|ip_forward)'
-ls -l /etc/resolv.conf | sed 's/.*\(.* -> .*\)/\1/' ; cat /etc/resolv.conf
-resolvectl dns; resolvectl domain; resolvectl llmnr; resolvectl mdns; resolvectl default-route`)
+stat -c '%A %U %G %N' /etc/resolv.conf; cat /etc/resolv.conf
+for what in dns domain llmnr mdns default-route; do resolvectl $what; done | grep -v 'Current DNS Server'`)
 }
 
 // same compares two snapshots.

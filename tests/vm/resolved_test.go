@@ -7,10 +7,10 @@ import "github.com/vpnguard/vpnguard/lab/wire"
 // resolvConfs are the four ways of /etc/resolv.conf beside systemd-resolved, as
 // `resolvectl status` names them.
 var resolvConfs = []struct{ mode, prepare string }{
+	{"stub", "ln -sfT ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"},
 	{"static", "ln -sfT ../usr/lib/systemd/resolv.conf /etc/resolv.conf"},
 	{"uplink", "ln -sfT ../run/systemd/resolve/resolv.conf /etc/resolv.conf"},
 	{"foreign", "rm /etc/resolv.conf && echo nameserver 192.168.77.1 > /etc/resolv.conf"},
-	{"stub", "ln -sfT ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"},
 }
 
 // namesIn demands that names are asked inside in one of the modes, and that they
