@@ -2,6 +2,8 @@ package tests
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
@@ -36,7 +39,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.snapshot()
-	up := append([]string{"netns", "up", "red", "--tunnel", s.conf}, engineArgs()...)
+	up := append([]string{"netns", "up", "red", "--tunnel", s.conf, "--forward", "tcp/8080", "--allow-in", "tcp/4003"}, engineArgs()...)
 	s.must(0, up...)
 	s.carriesInside("red", "after up")
 	s.untouched("beside a namespace")
@@ -48,6 +51,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 		t.Errorf("a second up: exit %d: %s", code, said)
 	}
 	s.execIsTheProgram()
+	s.reached()
 	s.resolversAreItsOwn()
 	s.noWayOut()
 	s.rulesHold(policy)
@@ -67,8 +71,8 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	// What runs inside has connectivity again, without being started anew.
 	s.must(0, up...)
 	s.streamPasses()
-	if n := s.namespaces()["red"]; n.State != "up" || len(n.Programs) != 1 {
-		t.Errorf("after a second up: %+v, want the program of before", n)
+	if n := s.namespaces()["red"]; n.State != "up" || len(n.Programs) != 5 {
+		t.Errorf("after a second up: %+v, want the five programs of before", n)
 	}
 	s.besideAnother(policy)
 	s.must(0, "netns", "down", "red")
@@ -130,6 +134,53 @@ func (s *tunnelScene) forwarded() (n int) {
 		s.Fatal(err)
 	}
 	return n
+}
+
+// reached demands that what was named is reached from outside, and nothing else.
+func (s *tunnelScene) reached() {
+	s.Helper()
+	for _, port := range []string{"8080", "8081", "4003", "4004"} {
+		s.job(s.inside("red", s.user), "serve", port)
+	}
+	for _, c := range []struct {
+		node           *lab.Node
+		from, to, port string
+		want           bool
+	}{
+		{s.lab.Client, "127.0.0.1", "127.0.0.1", "8080", true},
+		{s.lab.Client, "127.0.0.1", "127.0.0.1", "8081", false},
+		{s.lab.Server, "10.8.0.1", "10.8.0.2", "4003", true},
+		{s.lab.Server, "10.8.0.1", "10.8.0.2", "4004", false},
+		{s.inside("red", s.user), "127.0.0.1", "127.0.0.1", "4004", true},
+	} {
+		if said := s.job(c.node, "ask", "tcp", c.from, c.to, c.port); (said == "connected: <nil>") != c.want {
+			s.Errorf("from %s to %s, port %s: %s", c.from, c.to, c.port, said)
+		}
+	}
+	conn := s.job(s.lab.Client, "relayed", "8080")
+	if conn != "echoed" {
+		s.Errorf("through the relay: %s", conn)
+	}
+}
+
+// relayedJob sends something to a port of loopback and says whether it came back.
+func relayedJob(args []string) error {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", args[0]), time.Minute)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		return err
+	}
+	text := make([]byte, len("hello"))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_, err = io.ReadFull(conn, text)
+	if err != nil || string(text) != "hello" {
+		return fmt.Errorf("%q: %w", text, err)
+	}
+	fmt.Println("echoed")
+	return nil
 }
 
 // resolversAreItsOwn demands that names are asked at the tunnel's resolver alone,
