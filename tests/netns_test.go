@@ -19,6 +19,7 @@ import (
 // A namespace has its tunnel and nothing else: before the tunnel is up, while it
 // is, and when it was killed. The host's own traffic is as it was.
 func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newTunnelScene(t)
 	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
 	policy := s.policyOf()

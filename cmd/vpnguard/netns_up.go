@@ -121,7 +121,7 @@ func (c *netnsUpCommand) source(w *world) (source, netns.Record, error) {
 		return nil, netns.Record{}, &usageError{fmt.Errorf("unexpected argument %q", c.Options[0]), "nothing was changed; options behind -- are OpenVPN's"}
 	}
 	if c.Dev != "" {
-		return c.deviceSource()
+		return c.deviceSource(w)
 	}
 	return c.tunnelSource(w)
 }
