@@ -198,12 +198,29 @@ func (s *tunnelScene) resolversAreItsOwn() {
 	if n := len(evidence.Find(s.since(start))); n != len(resolverSockets) {
 		s.Errorf("control: %d questions on the wire, want %d", n, len(resolverSockets))
 	}
-	// The same sockets by other ways: a file tree of a process outside, and the
-	// directory that the caller is in.
-	holder := fmt.Sprintf("/proc/%d", s.lab.Client.PID())
+	// The same sockets by other ways: the file trees of processes outside, of which
+	// one is the user's own.
+	other := s.lab.Client.CommandAs(s.ctx, s.user, "sleep", "1000")
+	if err := other.Start(); err != nil {
+		s.Fatal(err)
+	}
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	comm := fmt.Sprintf("/proc/%d/comm", other.Process.Pid)
+	s.until("the user's process runs", func() bool { text, _ := os.ReadFile(comm); return string(text) == "sleep\n" })
 	ways := slices.Clone(resolverSockets)
-	for _, path := range resolverSockets[:3] {
-		ways = append(ways, holder+"/root"+path, "/proc/self/root"+path, "/var"+path)
+	var trees []string
+	for _, path := range resolverSockets[:4] {
+		trees = append(trees, fmt.Sprintf("/proc/%d/root%s", other.Process.Pid, path))
+		ways = append(ways, fmt.Sprintf("/proc/%d/root%s", s.lab.Client.PID(), path), "/proc/self/root"+path, "/var"+path)
+	}
+	ways = append(ways, trees...)
+	id := fmt.Sprint(s.user)
+	user := s.lab.Client.Through("setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--bounding-set=-all", "--")
+	if took := s.job(user, append([]string{"look-up", nonce}, trees...)...); took != fmt.Sprint(len(trees)) {
+		s.Errorf("control: %s of %d sockets are reached by the user's own process outside", took, len(trees))
 	}
 	nonce = probe.NewNonce()
 	evidence = wire.Evidence{Needles: [][]byte{[]byte(nonce)}}
@@ -298,6 +315,10 @@ func (s *tunnelScene) noWayOut() {
 			}
 		}
 	}
+	const typeIn = `perl -e 'ioctl(STDIN, 0x5412, my $c = "x") or print $!' < /dev/null` // TIOCSTI
+	if out, err := s.lab.Client.Run(s.ctx, "sh", "-c", typeIn); err != nil || !strings.HasPrefix(out, "Inappropriate ioctl") {
+		s.Errorf("control of TIOCSTI: %q, %v", out, err)
+	}
 	for _, c := range []struct{ script, says string }{
 		{"unshare -n true", "Operation not permitted"},
 		{"ip link add type dummy; ip link set own0 down", "Operation not permitted"},
@@ -308,6 +329,7 @@ func (s *tunnelScene) noWayOut() {
 		{"unshare -Urm sh -c 'umount /run; umount -l /etc; ls /run/nscd /run/dbus; cat /etc/resolv.conf' | grep nameserver.192 && echo reached", ""},
 		{"unshare -Urm ls /run/nscd /run/dbus 2>/dev/null && echo reached", ""},
 		{fmt.Sprintf("cat /proc/%d/environ", s.lab.Client.PID()), "ermission denied"},
+		{typeIn, "Operation not permitted"},
 		{"grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | tr -d '\\n\\t'", "CapBnd:0000000000000000NoNewPrivs:1Seccomp:2"},
 	} {
 		for _, uid := range s.uids() {
@@ -317,9 +339,11 @@ func (s *tunnelScene) noWayOut() {
 			}
 		}
 	}
-	cmd := s.lab.Client.Command(s.ctx, "sh", "-c", s.exe+" exec -- true 0</run")
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "descriptor 0 is a directory") {
-		s.Errorf("exec with a directory as standard input: %v, %s", err, out)
+	for script, says := range map[string]string{" exec -- true 0</run": "descriptor 0 is a directory", " exec -- true": `change to directory "/run/nscd" inside`} {
+		cmd := s.lab.Client.Command(s.ctx, "sh", "-c", "cd /run/nscd && "+s.exe+script)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), says) {
+			s.Errorf("exec from where only the host has something: %v, %s", err, out)
+		}
 	}
 }
 
