@@ -73,20 +73,26 @@ func landlockProgram() error {
 	return nil
 }
 
-// seccompProgram refuses setns, which needs capabilities that the program lacks:
-// it is the second line. Calls of the architecture's other ABIs, which number
-// them otherwise, are as they were.
+// seccompProgram refuses setns, which needs capabilities that the program lacks, so
+// that this is the second line, and to put input into a terminal as if it were
+// typed: the caller's shell would run it outside (CVE-2017-5226). Calls of the
+// architecture's other ABIs, which number them otherwise, are as they were.
 func seccompProgram() error {
 	if archAudit == 0 {
 		return nil
 	}
+	load := func(offset uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+	}
+	equal := func(k uint32, yes, no uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jt: yes, Jf: no}
+	}
 	p := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offsetArch},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: archAudit, Jt: 0, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offsetNumber},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SETNS, Jt: 0, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: refuse},
+		load(offsetArch), equal(archAudit, 0, 6),
+		load(offsetNumber), equal(unix.SYS_SETNS, 5, 0), equal(unix.SYS_IOCTL, 0, 3),
+		load(offsetArgs + 8), equal(unix.TIOCSTI, 2, 0), equal(unix.TIOCLINUX, 1, 0),
 		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
+		{Code: unix.BPF_RET | unix.BPF_K, K: refuse},
 	}
 	fprog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&fprog)))

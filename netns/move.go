@@ -6,6 +6,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vpnguard/vpnguard/internal/fault"
 )
 
 // TakeIn moves a device of the caller's namespace inside. The kernel takes its
@@ -24,6 +26,7 @@ func (s *Space) TakeIn(device string) error {
 	}
 	if err == nil {
 		err = h.LinkSetNsFd(link, s.FD())
+		fault.Point("netns.moved")
 	}
 	if err != nil {
 		return fmt.Errorf("move device %q into the namespace: %w", device, err)

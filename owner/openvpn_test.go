@@ -238,3 +238,16 @@ func FuzzParseOpenVPN(f *testing.F) {
 		}
 	})
 }
+
+func TestHooksOfOpenVPNAreTheLastThatWereGiven(t *testing.T) {
+	got := parseFiles(t, map[string]string{"/etc/a.conf": "script-security 3\nup \"/opt/my\\\\ up.sh one\"\ndown /opt/down\n"}, "--config", "/etc/a.conf", "--down", "/opt/other 'two words'")
+	if got.Up != `/opt/my\ up.sh one` || got.Down != "/opt/other 'two words'" || got.Security != 3 || got.Daemon {
+		t.Errorf("%q, %q, %d, %v", got.Up, got.Down, got.Security, got.Daemon)
+	}
+	if words, err := OpenVPNWords(got.Up); err != nil || len(words) != 2 || words[0] != "/opt/my up.sh" {
+		t.Errorf("words of %q: %q, %v", got.Up, words, err)
+	}
+	if got = parseFiles(t, nil, "--daemon", "--up", "x"); !got.Daemon || got.Up != "x" {
+		t.Errorf("of the command line: %+v", got)
+	}
+}

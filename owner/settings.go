@@ -19,7 +19,7 @@ type Settings struct {
 	DisableDCO  bool
 	// Up and Down are the hooks' commands as OpenVPN splits them, "" for none.
 	Up, Down string
-	Security int  // script-security; 1 unless given
+	Security int  // script-security; 0 unless given
 	Daemon   bool // it leaves whoever started it
 	Remotes  []Remote
 	Files    []string  // that were read
@@ -80,7 +80,7 @@ func ParseOpenVPN(args []string, cwd string, readFile func(path string) ([]byte,
 	if len(args) < 2 {
 		return Settings{}, errors.New("openvpn: no options on the command line")
 	}
-	p := parser{set: Settings{Security: 1}, cwd: cwd, readFile: readFile, now: entry{remote: remote{port: "1194", proto: "udp"}, localPort: "1194", bind: true}}
+	p := parser{cwd: cwd, readFile: readFile, now: entry{remote: remote{port: "1194", proto: "udp"}, localPort: "1194", bind: true}}
 	for _, words := range splitArgs(args[1:]) {
 		p.option(words, place{}, 0)
 	}

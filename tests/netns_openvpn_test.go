@@ -20,6 +20,7 @@ import (
 // OpenVPN runs outside, with options and hooks of its user's, and its device is
 // inside, through every kind of restart, whether it is kept meanwhile or not.
 func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "")
 	server := openvpn.Server{Proto: "udp", Address: site.Server, Push: []string{"dhcp-option DNS 8.8.8.8", "dhcp-option DOMAIN corp.example"}, Ping: time.Second, Restart: 2 * time.Second, Extra: []string{"duplicate-cn", "tun-mtu 1400"}}
 	running := s.serve(server)
@@ -52,7 +53,7 @@ func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
 	if lab.SingleUID() {
 		user = ""
 	}
-	green := []string{"netns", "up", "green", "--openvpn", conf("green", openvpn.Client{User: user, PersistTun: true})}
+	green := []string{"netns", "up", "green", "--openvpn", conf("green", openvpn.Client{User: user, PersistTun: true}), "--", "--dns", "server", "1", "address", "1.1.1.1"}
 	start := s.mark()
 	s.must(0, blue...)
 	s.must(0, green...)
@@ -66,6 +67,9 @@ func TestNamespaceOfOpenVPNSurvivesRestarts(t *testing.T) {
 		if out, _ := s.sh(name, s.user, "ip link show tun0"); !strings.Contains(out, "mtu 1400") {
 			t.Errorf("%s: the server's MTU is not the device's: %s", name, out)
 		}
+	}
+	if out, _ := s.sh("green", s.user, "cat /etc/resolv.conf"); !strings.Contains(out, "nameserver 1.1.1.1") {
+		t.Errorf("green's resolvers, of OpenVPN's option dns: %s", out)
 	}
 	s.untouched("beside two namespaces")
 
@@ -207,6 +211,9 @@ func (s *scene) insideASealedHost(server openvpn.Server) {
 	file := s.otherTunnel(nestedFar, "4002")
 	host := s.connect(openvpn.Client{Remotes: remotes(server)})
 	s.must(0, "status")
+	if _, said, code := s.vpnguard("netns", "up", "nested", "--dev", "tun0"); code != 2 || !strings.Contains(said, "is that of a sealed session") {
+		s.Errorf("a sealed session's device in a namespace: exit %d: %s", code, said)
+	}
 	start := s.mark()
 	s.must(0, append([]string{"netns", "up", "nested", "--tunnel", file}, engineArgs()...)...)
 	if said := s.job(s.inside("nested", s.user), "ask", "tcp", "10.8.0.2", "10.8.0.1", "4002"); said != "connected: <nil>" {

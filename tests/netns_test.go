@@ -2,6 +2,8 @@ package tests
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vpnguard/vpnguard/lab"
 	"github.com/vpnguard/vpnguard/lab/probe"
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
@@ -16,6 +19,7 @@ import (
 // A namespace has its tunnel and nothing else: before the tunnel is up, while it
 // is, and when it was killed. The host's own traffic is as it was.
 func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newTunnelScene(t)
 	s.configureTunnel("0.0.0.0/0, ::/0", "DNS = 8.8.8.8")
 	policy := s.policyOf()
@@ -36,7 +40,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.snapshot()
-	up := append([]string{"netns", "up", "red", "--tunnel", s.conf}, engineArgs()...)
+	up := append([]string{"netns", "up", "red", "--tunnel", s.conf, "--forward", "tcp/8080", "--allow-in", "tcp/4003"}, engineArgs()...)
 	s.must(0, up...)
 	s.carriesInside("red", "after up")
 	s.untouched("beside a namespace")
@@ -48,6 +52,7 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 		t.Errorf("a second up: exit %d: %s", code, said)
 	}
 	s.execIsTheProgram()
+	s.reached()
 	s.resolversAreItsOwn()
 	s.noWayOut()
 	s.rulesHold(policy)
@@ -67,8 +72,8 @@ func TestNamespaceHasItsTunnelAndNothingElse(t *testing.T) {
 	// What runs inside has connectivity again, without being started anew.
 	s.must(0, up...)
 	s.streamPasses()
-	if n := s.namespaces()["red"]; n.State != "up" || len(n.Programs) != 1 {
-		t.Errorf("after a second up: %+v, want the program of before", n)
+	if n := s.namespaces()["red"]; n.State != "up" || len(n.Programs) != 5 {
+		t.Errorf("after a second up: %+v, want the five programs of before", n)
 	}
 	s.besideAnother(policy)
 	s.must(0, "netns", "down", "red")
@@ -132,6 +137,53 @@ func (s *tunnelScene) forwarded() (n int) {
 	return n
 }
 
+// reached demands that what was named is reached from outside, and nothing else.
+func (s *tunnelScene) reached() {
+	s.Helper()
+	for _, port := range []string{"8080", "8081", "4003", "4004"} {
+		s.job(s.inside("red", s.user), "serve", port)
+	}
+	for _, c := range []struct {
+		node           *lab.Node
+		from, to, port string
+		want           bool
+	}{
+		{s.lab.Client, "127.0.0.1", "127.0.0.1", "8080", true},
+		{s.lab.Client, "127.0.0.1", "127.0.0.1", "8081", false},
+		{s.lab.Server, "10.8.0.1", "10.8.0.2", "4003", true},
+		{s.lab.Server, "10.8.0.1", "10.8.0.2", "4004", false},
+		{s.inside("red", s.user), "127.0.0.1", "127.0.0.1", "4004", true},
+	} {
+		if said := s.job(c.node, "ask", "tcp", c.from, c.to, c.port); (said == "connected: <nil>") != c.want {
+			s.Errorf("from %s to %s, port %s: %s", c.from, c.to, c.port, said)
+		}
+	}
+	conn := s.job(s.lab.Client, "relayed", "8080")
+	if conn != "echoed" {
+		s.Errorf("through the relay: %s", conn)
+	}
+}
+
+// relayedJob sends something to a port of loopback and says whether it came back.
+func relayedJob(args []string) error {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", args[0]), time.Minute)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		return err
+	}
+	text := make([]byte, len("hello"))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_, err = io.ReadFull(conn, text)
+	if err != nil || string(text) != "hello" {
+		return fmt.Errorf("%q: %w", text, err)
+	}
+	fmt.Println("echoed")
+	return nil
+}
+
 // resolversAreItsOwn demands that names are asked at the tunnel's resolver alone,
 // whoever on the host would ask for others, and whatever becomes of its files.
 func (s *tunnelScene) resolversAreItsOwn() {
@@ -146,12 +198,29 @@ func (s *tunnelScene) resolversAreItsOwn() {
 	if n := len(evidence.Find(s.since(start))); n != len(resolverSockets) {
 		s.Errorf("control: %d questions on the wire, want %d", n, len(resolverSockets))
 	}
-	// The same sockets by other ways: a file tree of a process outside, and the
-	// directory that the caller is in.
-	holder := fmt.Sprintf("/proc/%d", s.lab.Client.PID())
+	// The same sockets by other ways: the file trees of processes outside, of which
+	// one is the user's own.
+	other := s.lab.Client.CommandAs(s.ctx, s.user, "sleep", "1000")
+	if err := other.Start(); err != nil {
+		s.Fatal(err)
+	}
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	comm := fmt.Sprintf("/proc/%d/comm", other.Process.Pid)
+	s.until("the user's process runs", func() bool { text, _ := os.ReadFile(comm); return string(text) == "sleep\n" })
 	ways := slices.Clone(resolverSockets)
-	for _, path := range resolverSockets[:3] {
-		ways = append(ways, holder+"/root"+path, "/proc/self/root"+path, "/var"+path)
+	var trees []string
+	for _, path := range resolverSockets[:4] {
+		trees = append(trees, fmt.Sprintf("/proc/%d/root%s", other.Process.Pid, path))
+		ways = append(ways, fmt.Sprintf("/proc/%d/root%s", s.lab.Client.PID(), path), "/proc/self/root"+path, "/var"+path)
+	}
+	ways = append(ways, trees...)
+	id := fmt.Sprint(s.user)
+	user := s.lab.Client.Through("setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--bounding-set=-all", "--")
+	if took := s.job(user, append([]string{"look-up", nonce}, trees...)...); took != fmt.Sprint(len(trees)) {
+		s.Errorf("control: %s of %d sockets are reached by the user's own process outside", took, len(trees))
 	}
 	nonce = probe.NewNonce()
 	evidence = wire.Evidence{Needles: [][]byte{[]byte(nonce)}}
@@ -246,6 +315,10 @@ func (s *tunnelScene) noWayOut() {
 			}
 		}
 	}
+	const typeIn = `perl -e 'ioctl(STDIN, 0x5412, my $c = "x") or print $!' < /dev/null` // TIOCSTI
+	if out, err := s.lab.Client.Run(s.ctx, "sh", "-c", typeIn); err != nil || !strings.HasPrefix(out, "Inappropriate ioctl") {
+		s.Errorf("control of TIOCSTI: %q, %v", out, err)
+	}
 	for _, c := range []struct{ script, says string }{
 		{"unshare -n true", "Operation not permitted"},
 		{"ip link add type dummy; ip link set own0 down", "Operation not permitted"},
@@ -256,6 +329,7 @@ func (s *tunnelScene) noWayOut() {
 		{"unshare -Urm sh -c 'umount /run; umount -l /etc; ls /run/nscd /run/dbus; cat /etc/resolv.conf' | grep nameserver.192 && echo reached", ""},
 		{"unshare -Urm ls /run/nscd /run/dbus 2>/dev/null && echo reached", ""},
 		{fmt.Sprintf("cat /proc/%d/environ", s.lab.Client.PID()), "ermission denied"},
+		{typeIn, "Operation not permitted"},
 		{"grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | tr -d '\\n\\t'", "CapBnd:0000000000000000NoNewPrivs:1Seccomp:2"},
 	} {
 		for _, uid := range s.uids() {
@@ -265,9 +339,11 @@ func (s *tunnelScene) noWayOut() {
 			}
 		}
 	}
-	cmd := s.lab.Client.Command(s.ctx, "sh", "-c", s.exe+" exec -- true 0</run")
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "descriptor 0 is a directory") {
-		s.Errorf("exec with a directory as standard input: %v, %s", err, out)
+	for script, says := range map[string]string{" exec -- true 0</run": "descriptor 0 is a directory", " exec -- true": `change to directory "/run/nscd" inside`} {
+		cmd := s.lab.Client.Command(s.ctx, "sh", "-c", "cd /run/nscd && "+s.exe+script)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), says) {
+			s.Errorf("exec from where only the host has something: %v, %s", err, out)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func init() {
 }
 
 var jobs = map[string]func([]string) error{"serve": serveJob, "ask": askJob, "frames": framesJob, "datagram": datagramJob, "deaf": deafJob, "far": farJob, "hold": holdJob, "many": manyJob, "lossy": lossyJob,
-	"probes": probesJob, "resolvers": resolversJob, "look-up": lookUpJob, "shadow": shadowJob, "brief": briefJob}
+	"probes": probesJob, "resolvers": resolversJob, "look-up": lookUpJob, "shadow": shadowJob, "brief": briefJob, "relayed": relayedJob}
 
 // job runs a job in a node as root and returns what it said. One that goes on
 // ends with the scene, and has said that it is ready.

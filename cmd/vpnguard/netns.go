@@ -88,10 +88,8 @@ func endKeeper(ctx context.Context, rec netns.Record) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
 		return &guard.StateError{Err: fmt.Errorf("end the namespace's process (pid %d): %w", rec.PID, err), State: "nothing was changed"}
 	}
-	for deadline := time.Now().Add(endTime); time.Now().Before(deadline) && ctx.Err() == nil; {
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); n > 0 && err == nil {
-			return nil
-		}
+	if endsWithin(ctx, fd, endTime) {
+		return nil
 	}
 	return &guard.StateError{Err: fmt.Errorf("the namespace's process (pid %d) does not end", rec.PID), State: "the namespace is as it was"}
 }
@@ -114,10 +112,8 @@ func endClient(rec netns.Record) error {
 		if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil {
 			return fmt.Errorf("end the client (pid %d): %w", rec.Client, err)
 		}
-		for deadline := time.Now().Add(clientTime); time.Now().Before(deadline); {
-			if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); n > 0 && err == nil {
-				return nil
-			}
+		if endsWithin(context.Background(), fd, clientTime) {
+			return nil
 		}
 	}
 	return fmt.Errorf("the client (pid %d) does not end", rec.Client)

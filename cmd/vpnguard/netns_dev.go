@@ -17,7 +17,14 @@ type nsDevice struct {
 	lost  chan error
 }
 
-func (c *netnsUpCommand) deviceSource() (source, netns.Record, error) {
+func (c *netnsUpCommand) deviceSource(w *world) (source, netns.Record, error) {
+	if h, done, err := w.host(); err == nil {
+		_, sealed := h.Session(c.Dev.String())
+		done()
+		if sealed {
+			return nil, netns.Record{}, &usageError{fmt.Errorf("device %q is that of a sealed session: the host would be without its tunnel", c.Dev), fmt.Sprintf("nothing was changed; `vpnguard down --dev %s` ends the session", c.Dev)}
+		}
+	}
 	m, err := netns.Look(c.Dev.String())
 	if err != nil {
 		return nil, netns.Record{}, &usageError{err, "nothing was changed; give the device of a tunnel that is up"}

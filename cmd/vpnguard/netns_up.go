@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ type netnsUpCommand struct {
 	Dir        string           `hidden:""` // of the caller
 	Owner      config.Owner     `help:"User of the own tunnel's engine; default: vpnguard, or uid 65522 if there is none." placeholder:"USER|UID"`
 	AllowIn    []config.Service `help:"Service inside that the tunnel's other peers may reach; may be given several times." placeholder:"PROTO/PORT" sep:"none"`
+	Forward    []config.Service `help:"Port of a program inside to reach on the host's loopback; may be given several times." placeholder:"tcp/PORT" sep:"none"`
 	Wait       time.Duration    `help:"How long to wait for the tunnel." default:"30s" placeholder:"DURATION"`
 	Foreground bool             `help:"Stay in the foreground, as a service does."`
 	Ready      bool             `hidden:""` // tell by a descriptor, see background
@@ -50,6 +52,9 @@ type source interface {
 // Run makes a namespace. All of it is done by the process that keeps it, which is
 // this one in the foreground, and another one otherwise.
 func (c *netnsUpCommand) Run(ctx context.Context, w *world) error {
+	if err := c.checkForward(); err != nil {
+		return err
+	}
 	src, rec, err := c.source(w)
 	if err != nil {
 		return err
@@ -67,6 +72,9 @@ func (c *netnsUpCommand) Run(ctx context.Context, w *world) error {
 	}
 	for _, s := range c.AllowIn {
 		args = append(args, "--allow-in", s.String())
+	}
+	for _, s := range c.Forward {
+		args = append(args, "--forward", s.String())
 	}
 	for _, a := range c.DNS {
 		args = append(args, "--dns", a.String())
@@ -113,7 +121,7 @@ func (c *netnsUpCommand) source(w *world) (source, netns.Record, error) {
 		return nil, netns.Record{}, &usageError{fmt.Errorf("unexpected argument %q", c.Options[0]), "nothing was changed; options behind -- are OpenVPN's"}
 	}
 	if c.Dev != "" {
-		return c.deviceSource()
+		return c.deviceSource(w)
 	}
 	return c.tunnelSource(w)
 }
@@ -127,6 +135,8 @@ type nsKeeper struct {
 	space   *netns.Space
 	log     *slog.Logger
 	adopted bool // an earlier one, whose keeper was killed
+
+	listeners []net.Listener // of forwarded ports
 }
 
 // keep makes the namespace and keeps it until a signal ends it. Nothing ever
@@ -148,7 +158,11 @@ func (c *netnsUpCommand) keep(ctx context.Context, w *world, src source, rec net
 		return &guard.StateError{Err: fmt.Errorf("make namespace %q: %w", c.Name, err), State: "nothing is left of it"}
 	}
 	defer k.space.Close()
-	err := src.begin(ctx, k)
+	err := k.forward()
+	defer k.unforward()
+	if err == nil {
+		err = src.begin(ctx, k)
+	}
 	if err == nil {
 		err = k.ready()
 	}

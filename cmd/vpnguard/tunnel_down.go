@@ -88,12 +88,18 @@ func endSupervisor(ctx context.Context, s guard.Session) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
 		return &guard.StateError{Err: fmt.Errorf("end the tunnel's supervisor (pid %d): %w", s.PID, err), State: "the host is closed"}
 	}
-	deadline := time.Now().Add(endTime)
-	for time.Now().Before(deadline) && ctx.Err() == nil {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
-		if n > 0 && err == nil {
-			return nil
-		}
+	if endsWithin(ctx, fd, endTime) {
+		return nil
 	}
 	return &guard.StateError{Err: fmt.Errorf("the tunnel's supervisor (pid %d) does not end", s.PID), State: "the host is closed"}
+}
+
+// endsWithin waits until the process of a descriptor has ended.
+func endsWithin(ctx context.Context, fd int, limit time.Duration) bool {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && ctx.Err() == nil; {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); n > 0 && err == nil {
+			return true
+		}
+	}
+	return false
 }
