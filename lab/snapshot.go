@@ -8,9 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A Snapshot is a host's state by name: the output of a command, or the content
@@ -100,5 +99,44 @@ func describeFile(path string) (string, error) {
 	return text + string(content), err
 }
 
-// Diff tells what changed from s to after; empty is nothing.
-func (s Snapshot) Diff(after Snapshot) string { return cmp.Diff(s, after) }
+// Diff tells what changed from s to after, by lines: those that went with -, those
+// that came with +. Empty is nothing.
+func (s Snapshot) Diff(after Snapshot) string {
+	all := maps.Clone(s)
+	maps.Copy(all, after)
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		old, had := s[name]
+		now, has := after[name]
+		if old == now && had == has {
+			continue
+		}
+		fmt.Fprintf(&b, "%s:\n", name)
+		went, came := without(old, now), without(now, old)
+		for _, l := range went {
+			fmt.Fprintf(&b, "\t-%s\n", l)
+		}
+		for _, l := range came {
+			fmt.Fprintf(&b, "\t+%s\n", l)
+		}
+		if len(went)+len(came) == 0 {
+			b.WriteString("\tthe order of its lines, or whether it is there\n")
+		}
+	}
+	return b.String()
+}
+
+// without are the lines of a that b has fewer of.
+func without(a, b string) (lines []string) {
+	have := map[string]int{}
+	for l := range strings.Lines(b) {
+		have[strings.TrimSuffix(l, "\n")]++
+	}
+	for l := range strings.Lines(a) {
+		l = strings.TrimSuffix(l, "\n")
+		if have[l]--; have[l] < 0 {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}

@@ -19,7 +19,8 @@ import (
 const queue = 2048
 
 // Configure gives a device its MTU and addresses and brings it up. gsoSize is
-// the longest super-packet that it may be given, 0: the kernel's own limit.
+// the longest super-packet that it may be given; 0 is for a device that no engine
+// of ours reads: its limit and its queue stay as they are.
 // Routes to the addresses' networks come with them. It can be repeated, for what
 // vanishes when a device goes down; what is there is not set again, for the kernel
 // announces that as a change. On an error the device may have a part of it; it
@@ -39,11 +40,11 @@ func Configure(name string, mtu, gsoSize int, addresses []netip.Prefix) error {
 			return fmt.Errorf("set the MTU of device %q to %d: %w", name, mtu, err)
 		}
 	}
-	if link.Attrs().TxQLen != queue {
+	up := link.Attrs().Flags&net.FlagUp != 0
+	if gsoSize > 0 && link.Attrs().TxQLen != queue {
 		// Without it packets are lost earlier; the tunnel works.
 		_ = h.LinkSetTxQLen(link, queue)
 	}
-	up := link.Attrs().Flags&net.FlagUp != 0
 	if gsoSize > 0 && int(link.Attrs().GSOMaxSize) != gsoSize {
 		// It saves a second call per super-packet; without it all is well.
 		_ = h.LinkSetGSOMaxSize(link, gsoSize)
