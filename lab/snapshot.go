@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Snapshot is a host's state by name: the output of a command, or the content
@@ -29,7 +30,7 @@ var state = [][]string{
 }
 
 // bridgeTimer is what a bridge tells of its timers, which run by themselves.
-var bridgeTimer = regexp.MustCompile(`(_timer) +[0-9.]+`)
+var bridgeTimer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(_timer) +[0-9.]+`) })
 
 // Snapshot reads the node's rules, routes, links, addresses, every readable
 // key below /proc/sys/net and /etc/resolv.conf. Keys that differ between two
@@ -41,7 +42,7 @@ func (n *Node) Snapshot(ctx context.Context) (Snapshot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("snapshot of %q: %w", n.Name, err)
 		}
-		s[strings.Join(cmd, " ")] = bridgeTimer.ReplaceAllString(out, "$1")
+		s[strings.Join(cmd, " ")] = bridgeTimer().ReplaceAllString(out, "$1")
 	}
 	var knobs [2]map[string]string
 	for i := range knobs {

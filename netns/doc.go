@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 )
 
 // PinDir is where namespaces are pinned, as `ip netns` does it.
@@ -17,7 +18,7 @@ const PinDir = "/run/netns"
 // of paths and of mount options.
 type Name string
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`) })
 
 // ParseName accepts 1 to 63 letters, digits, dots, dashes and underscores; the
 // first is a letter or a digit.
@@ -25,7 +26,7 @@ func ParseName(s string) (Name, error) {
 	if s == "" {
 		return "", errors.New("the empty name, for a tunnel in the host's own namespace, is not supported")
 	}
-	if !nameForm.MatchString(s) {
+	if !nameForm().MatchString(s) {
 		return "", fmt.Errorf("name %q of a namespace: want 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first", s)
 	}
 	return Name(s), nil

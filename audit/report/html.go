@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/vpnguard/vpnguard/audit/evidence"
 	"github.com/vpnguard/vpnguard/audit/verdict"
@@ -16,9 +17,12 @@ import (
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"dump": func(b []byte) string { return hex.Dump(b) }, "inc": func(n int) int { return n + 1 }, "named": named,
-}).Parse(pageText))
+// page is made when it is asked for: every hook is this program too.
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"dump": func(b []byte) string { return hex.Dump(b) }, "inc": func(n int) int { return n + 1 }, "named": named,
+	}).Parse(pageText))
+})
 
 // HTML writes one page that needs no other file, no script and no network.
 func (r Report) HTML(w io.Writer) error {
@@ -40,7 +44,7 @@ func (r Report) HTML(w io.Writer) error {
 		}
 	}
 	var b bytes.Buffer
-	if err := page.Execute(&b, p); err != nil {
+	if err := page().Execute(&b, p); err != nil {
 		return err
 	}
 	_, err := w.Write(b.Bytes())

@@ -7,7 +7,7 @@ package scenario
 
 import (
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,7 +106,7 @@ func Run(ctx context.Context, args []string, o Order, message io.Writer, tell fu
 	go func() { read <- decode(fromOut, tell) }()
 	sent := make(chan error, 1)
 	go func() {
-		sent <- errors.Join(gob.NewEncoder(in).Encode(o), in.Close())
+		sent <- errors.Join(json.NewEncoder(in).Encode(o), in.Close())
 	}()
 	err = lab.Inside(ctx, args, toIn, out, message)
 	_ = out.Close()
@@ -119,10 +119,10 @@ func Run(ctx context.Context, args []string, o Order, message io.Writer, tell fu
 }
 
 func decode(in io.Reader, tell func(Report)) error {
-	d := gob.NewDecoder(in)
+	d := json.NewDecoder(in)
 	for {
-		var r Report
-		if err := d.Decode(&r); err != nil {
+		r, err := decodeReport(d)
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
@@ -139,12 +139,12 @@ func decode(in io.Reader, tell func(Report)) error {
 // it by [lab.Run], after [Roles].
 func Serve(ctx context.Context, in io.Reader, out, message io.Writer) int {
 	var o Order
-	if err := gob.NewDecoder(in).Decode(&o); err != nil {
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
 		fmt.Fprintf(message, "audit: read the order: %v\n", err)
 		return 1
 	}
-	e := gob.NewEncoder(out)
-	a, err := newAudit(ctx, o, func(r Report) error { return e.Encode(r) })
+	e := json.NewEncoder(out)
+	a, err := newAudit(ctx, o, func(r Report) error { return encodeReport(e, r) })
 	if err == nil {
 		err = a.run()
 	}

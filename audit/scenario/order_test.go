@@ -2,7 +2,7 @@ package scenario
 
 import (
 	"bytes"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/netip"
@@ -31,9 +31,9 @@ func TestEvidenceCrossesThePipeUnchanged(t *testing.T) {
 		Timeline: &evidence.Timeline{Nonce: "n", Events: []evidence.Event{{At: at, What: "e"}}},
 	}}}
 	var pipe bytes.Buffer
-	e := gob.NewEncoder(&pipe)
+	e := json.NewEncoder(&pipe)
 	for _, r := range []Report{{Doing: "d", Done: 1, Total: 2}, {Case: &c}, {End: &End{Interrupted: "i"}}} {
-		if err := e.Encode(r); err != nil {
+		if err := encodeReport(e, r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestEvidenceCrossesThePipeUnchanged(t *testing.T) {
 
 func TestALaboratoryThatSaysNoEndIsBroken(t *testing.T) {
 	var pipe bytes.Buffer
-	if err := gob.NewEncoder(&pipe).Encode(Report{Doing: "d"}); err != nil {
+	if err := encodeReport(json.NewEncoder(&pipe), Report{Doing: "d"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, in := range []io.Reader{&pipe, bytes.NewReader(nil), bytes.NewReader([]byte("text"))} {

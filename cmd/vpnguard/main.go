@@ -28,7 +28,7 @@ func main() {
 	// openvpn@.service) and its client. The work is a chain of system calls: one
 	// suffices there, two elsewhere.
 	runtime.GOMAXPROCS(2)
-	if len(os.Args) > 1 && (os.Args[1] == "up" || os.Args[1] == "down") {
+	if callsHook(os.Args[1:]) {
 		runtime.GOMAXPROCS(1)
 		debug.SetMemoryLimit(7 << 20) // of what is allocated; with the program's text it is less than 20 MiB
 	}

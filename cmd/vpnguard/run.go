@@ -22,12 +22,23 @@ type world struct {
 	root           string // stands for / in the names of tunnels' files; empty: /
 }
 
-// commands are the whole command line.
-type commands struct {
+// hookCommands are what clients call. They are parsed alone: to take in the whole
+// command line costs more memory than all else that such a call does.
+type hookCommands struct {
 	Config string `help:"Configuration file." placeholder:"FILE"`
 
-	Up      upCommand      `cmd:"" help:"Seal a VPN session; as a client's hook, find everything in its environment."`
-	Down    downCommand    `cmd:"" help:"End a session; only the user's own stop opens the host."`
+	Up   upCommand   `cmd:"" help:"Seal a VPN session; as a client's hook, find everything in its environment."`
+	Down downCommand `cmd:"" help:"End a session; only the user's own stop opens the host."`
+}
+
+// callsHook reports whether the arguments are those of hookCommands.
+func callsHook(args []string) bool {
+	return len(args) > 0 && (args[0] == "up" || args[0] == "down")
+}
+
+// commands are the whole command line.
+type commands struct {
+	hookCommands
 	Lock    lockCommand    `cmd:"" help:"Close the host, with or without a VPN running; kept over boots."`
 	Confirm confirmCommand `cmd:"" help:"Keep what lock --try set."`
 	Unlock  unlockCommand  `cmd:"" help:"Take the lock off."`
@@ -52,7 +63,11 @@ type exited int
 // run is the program but for the process around it.
 func run(ctx context.Context, w world) (code int) {
 	cli := commands{}
-	parser, err := kong.New(&cli,
+	var grammar any = &cli
+	if callsHook(w.args) {
+		grammar = &cli.hookCommands
+	}
+	parser, err := kong.New(grammar,
 		kong.Name("vpnguard"),
 		kong.Description("Seals a host around its VPN: nothing leaves by a wire but the VPN's own packets."),
 		kong.Writers(w.stdout, w.stderr),
