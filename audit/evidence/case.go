@@ -122,6 +122,9 @@ type Reading struct {
 	What   string `json:"what"`
 	Quiet  int64  `json:"quiet"`
 	Probed int64  `json:"probed"`
+	// Again counts the readings before this one that differed: carriers of the
+	// tunnel's own may do that once, an oracle does every time.
+	Again int `json:"again,omitempty"`
 	// Harm is what the oracle amounts to: [Exposes] or [Oracle]. Anything else
 	// counts as exposed.
 	Harm Harm `json:"harm"`

@@ -10,49 +10,73 @@ import (
 	"github.com/vpnguard/vpnguard/lab/wire"
 )
 
-// reading counts carriers while nothing happens and while f does, which must
-// make no others by itself.
+// readings are how often an oracle behind the guard is asked until it is silent,
+// and between is when the kernel answers again by ICMP (icmp_ratelimit). The
+// tunnel has carriers of its own, at its own times; an answer comes every time.
+const (
+	readings = 3
+	between  = 1100 * time.Millisecond
+)
+
+// reading counts carriers while nothing happens and while f does, which must make
+// no others by itself.
 func (t *trial) reading(what string, harm evidence.Harm, f func() error) error {
-	const window = 80 * time.Millisecond
-	count := func(f func() error) (n int64, w evidence.Window, err error) {
-		if err := t.lab.Capture().Sync(t.ctx); err != nil {
-			return 0, w, err
-		}
-		w = evidence.Window{Vantage: atWire, From: time.Now()}
-		if f != nil {
-			if err := f(); err != nil {
-				return 0, w, err
-			}
-		}
-		time.Sleep(window)
-		w.Until = time.Now()
-		if err := t.lab.Capture().Sync(t.ctx); err != nil {
-			return 0, w, err
-		}
-		for _, frame := range t.recorded.frames(atWire) {
-			if !frame.Time.Before(w.From) && frame.Time.Before(w.Until) && t.isCarrier(frame) {
-				n++
-			}
-		}
-		return n, w, nil
-	}
-	// What the check before may have left behind is over when a window is empty.
-	quiet := int64(-1)
-	for range 20 {
-		n, _, err := count(nil)
-		if err != nil {
+	r := evidence.Reading{What: what, Harm: harm}
+	stimuli := len(t.run.Stimuli)
+	for {
+		var w evidence.Window
+		var err error
+		if r.Quiet, err = t.quiet(); err != nil {
 			return err
 		}
-		if quiet = n; n == 0 {
+		if r.Probed, w, err = t.window(f); err != nil {
+			return err
+		}
+		r.Window = &w
+		if r.Probed == r.Quiet || t.run.Phase != evidence.Guarded || r.Again == readings-1 {
+			break
+		}
+		r.Again++
+		t.run.Stimuli = t.run.Stimuli[:stimuli]
+		time.Sleep(between)
+	}
+	t.run.Oracles = append(t.run.Oracles, r)
+	return nil
+}
+
+// quiet counts carriers while nothing happens. What the check before may have left
+// behind is over when a window is empty.
+func (t *trial) quiet() (n int64, err error) {
+	for range 20 {
+		if n, _, err = t.window(nil); n == 0 || err != nil {
 			break
 		}
 	}
-	n, w, err := count(f)
-	if err != nil {
-		return err
+	return n, err
+}
+
+// window counts carriers from before f until shortly after.
+func (t *trial) window(f func() error) (n int64, w evidence.Window, err error) {
+	if err := t.lab.Capture().Sync(t.ctx); err != nil {
+		return 0, w, err
 	}
-	t.run.Oracles = append(t.run.Oracles, evidence.Reading{What: what, Quiet: quiet, Probed: n, Harm: harm, Window: &w})
-	return nil
+	w = evidence.Window{Vantage: atWire, From: time.Now()}
+	if f != nil {
+		if err := f(); err != nil {
+			return 0, w, err
+		}
+	}
+	time.Sleep(80 * time.Millisecond)
+	w.Until = time.Now()
+	if err := t.lab.Capture().Sync(t.ctx); err != nil {
+		return 0, w, err
+	}
+	for _, frame := range t.recorded.frames(atWire) {
+		if !frame.Time.Before(w.From) && frame.Time.Before(w.Until) && t.isCarrier(frame) {
+			n++
+		}
+	}
+	return n, w, nil
 }
 
 func (t *trial) isCarrier(f wire.Frame) bool {

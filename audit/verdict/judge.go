@@ -55,7 +55,7 @@ func doubt(all []Result) {
 }
 
 func untested(k evidence.Class, interrupted string) Result {
-	why := "no scenario of this audit tests it"
+	why := "this audit ran no test of it"
 	switch k.Test {
 	case "HOST":
 		why = "it needs a booted machine of its own, not namespaces"
