@@ -67,6 +67,9 @@ func (w *world) host() (*host, func(), error) {
 		Now:    time.Now,
 		Uptime: uptime,
 	}
+	if callsHook(w.args) {
+		g.Journal = leanJournal{state.New(w.stateDir)}
+	}
 	return &host{g, filter, guardian.Client{Socket: guardian.SocketPath(w.guardianDir()), NetNS: netns}}, func() {
 		h.Close()
 		_ = filter.Close()

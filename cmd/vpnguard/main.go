@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +29,6 @@ func main() {
 	runtime.GOMAXPROCS(2)
 	if callsHook(os.Args[1:]) {
 		runtime.GOMAXPROCS(1)
-		debug.SetMemoryLimit(7 << 20) // of what is allocated; with the program's text it is less than 20 MiB
 	}
 	// `systemctl kill -s USR1` reaches every process of a unit; a client whose
 	// hook it ended would give up.

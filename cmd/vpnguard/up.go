@@ -54,6 +54,7 @@ func (c *upCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer done()
+	stayLean(len(c.Endpoint) + len(call.Remotes))
 	if !byHand {
 		if !c.concerns(g, call) {
 			return nil
